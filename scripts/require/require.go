@@ -1,0 +1,105 @@
+// Package require says what a test needs of the machine it runs on.
+// A test whose need is not met is skipped with the reason; where AV_REQUIRE names the need it fails instead,
+// so that a machine which is meant to run everything cannot quietly run less.
+package require
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Image is the base image that scripts/setup leaves on the machine.
+const Image = "debian:bookworm-slim"
+
+// The needs that AV_REQUIRE can name, in a list with commas.
+const (
+	root   = "root"
+	docker = "docker"
+	net    = "net"
+)
+
+// Root asks for the rights of root.
+func Root(t testing.TB) {
+	t.Helper()
+	need(t, root, probeRoot())
+}
+
+// Docker asks for a Docker daemon that answers and holds Image.
+func Docker(t testing.TB) {
+	t.Helper()
+	need(t, docker, probeDocker())
+}
+
+// Dockerd asks for the engine's own program, for a test that starts a second daemon.
+func Dockerd(t testing.TB) {
+	t.Helper()
+	var reason string
+	if _, err := exec.LookPath("dockerd"); err != nil {
+		reason = err.Error()
+	}
+	need(t, docker, reason)
+}
+
+// Net asks for the right to make network namespaces and links: the fake internet is one.
+func Net(t testing.TB) {
+	t.Helper()
+	need(t, net, probeNet())
+}
+
+func need(t testing.TB, what, reason string) {
+	t.Helper()
+	fail, message := judge(what, reason, os.Getenv("AV_REQUIRE"))
+	switch {
+	case fail:
+		t.Fatal(message)
+	case message != "":
+		t.Skip(message)
+	}
+}
+
+// judge decides what becomes of a test. reason says why the need is not met and is empty when it is.
+// A word in AV_REQUIRE that names nothing fails every test: taken as harmless, a typing error would turn
+// "must run" into "may be skipped".
+func judge(what, reason, required string) (fail bool, message string) {
+	var named bool
+	for word := range strings.SplitSeq(required, ",") {
+		word = strings.TrimSpace(word)
+		if word != "" && !slices.Contains([]string{root, docker, net}, word) {
+			return true, fmt.Sprintf("AV_REQUIRE names %q; it knows %s, %s and %s", word, docker, root, net)
+		}
+		named = named || word == what
+	}
+	switch {
+	case reason == "":
+		return false, ""
+	case named:
+		return true, fmt.Sprintf("AV_REQUIRE names %s: %s", what, reason)
+	}
+	return false, fmt.Sprintf("needs %s: %s", what, reason)
+}
+
+func probeRoot() string {
+	if uid := os.Geteuid(); uid != 0 {
+		return fmt.Sprintf("this process has uid %d", uid)
+	}
+	return ""
+}
+
+// probeDocker asks once per process: the answer costs a process and a round trip.
+var probeDocker = sync.OnceValue(func() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "docker", "image", "inspect", "--format", "{{.Id}}", Image).CombinedOutput()
+	if err != nil {
+		return fmt.Sprintf("no daemon that answers and holds %s (run scripts/setup): %v: %s", Image, err, bytes.TrimSpace(out))
+	}
+	return ""
+})
