@@ -1,0 +1,105 @@
+#!/bin/sh
+# init-firewall.sh puts up the walls of one run, inside the run's network namespace,
+# before the agent joins it. It runs once, as root of the gate's container, and the
+# gate then gives up every capability that could change what stands here.
+#
+# What it is told (environment), each of it checked below:
+#   AV_RELAY_ADDR  IPv4 address of the relay: the host's end of the run's bridge
+#   AV_RELAY_PORT  the relay's port
+#   AV_GATE_UID    the one user that may reach the relay
+#   AV_CATCH_PORT  where the gate takes every other TCP connection
+#
+# Its last act is to print the rules as the kernel has them, for the comparison with
+# the plan (netiso/firewall holds the same rules, with the reason for each).
+set -eu
+
+fail() {
+	echo "init-firewall: $1" >&2
+	exit 1
+}
+
+# A parameter is a number in its range, or the script stops: what is not a number
+# could be read as another option by iptables.
+number() { # NAME VALUE MIN MAX
+	case $2 in
+	'' | *[!0-9]* | 0?* | ??????????*) fail "$1 is not a number: '$2'" ;;
+	esac
+	if [ "$2" -lt "$3" ] || [ "$2" -gt "$4" ]; then
+		fail "$1 is not within $3 and $4: '$2'"
+	fi
+}
+
+relay=${AV_RELAY_ADDR:-} port=${AV_RELAY_PORT:-} uid=${AV_GATE_UID:-} catch=${AV_CATCH_PORT:-}
+
+case $relay in
+*[!0-9.]* | *..* | .* | *. | *.*.*.*.*) fail "AV_RELAY_ADDR is not an IPv4 address: '$relay'" ;;
+*.*.*.*) ;;
+*) fail "AV_RELAY_ADDR is not an IPv4 address: '$relay'" ;;
+esac
+rest=$relay
+while [ -n "$rest" ]; do
+	number "a part of AV_RELAY_ADDR" "${rest%%.*}" 0 255
+	case $rest in *.*) rest=${rest#*.} ;; *) rest= ;; esac
+done
+number AV_RELAY_PORT "$port" 1 65535
+number AV_GATE_UID "$uid" 1 4294967294
+number AV_CATCH_PORT "$catch" 1 65535
+
+# A connection needs a route before it can be caught, and not every engine gives an
+# internal network a default route.
+ip -4 route replace default via "$relay"
+
+# Both tables are replaced whole, in one step each. That drops the engine's own nat
+# rules, which lead 127.0.0.11 to its resolver, and with it to the host's.
+iptables-restore --wait 5 <<RULES
+*nat
+:PREROUTING ACCEPT
+:INPUT ACCEPT
+:OUTPUT ACCEPT
+:POSTROUTING ACCEPT
+-A OUTPUT -d 127.0.0.11/32 -p udp -m udp --dport 53 -j REDIRECT --to-ports 53
+-A OUTPUT -d 127.0.0.11/32 -p tcp -m tcp --dport 53 -j REDIRECT --to-ports 53
+-A OUTPUT -o lo -j RETURN
+-A OUTPUT -m owner --uid-owner $uid -j RETURN
+-A OUTPUT -p tcp -j REDIRECT --to-ports $catch
+COMMIT
+*filter
+:INPUT DROP
+:FORWARD DROP
+:OUTPUT DROP
+-A INPUT -d 127.0.0.11/32 -j DROP
+-A INPUT -i lo -j ACCEPT
+-A INPUT -s $relay/32 -p tcp -m tcp --sport $port -m conntrack --ctstate ESTABLISHED -j ACCEPT
+-A OUTPUT -d 127.0.0.11/32 -j REJECT --reject-with icmp-port-unreachable
+-A OUTPUT -o lo -j ACCEPT
+-A OUTPUT -d 127.0.0.1/32 -p tcp -m tcp --dport $catch -j ACCEPT
+-A OUTPUT -d $relay/32 -p tcp -m tcp --dport $port -m owner --uid-owner $uid -j ACCEPT
+-A OUTPUT -p tcp -j REJECT --reject-with tcp-reset
+-A OUTPUT -j REJECT --reject-with icmp-port-unreachable
+COMMIT
+RULES
+
+# A kernel without IPv6 has nothing to wall; any other doubt about IPv6 is an error.
+if [ -e /proc/net/if_inet6 ]; then
+	ip6tables-restore --wait 5 <<RULES
+*filter
+:INPUT DROP
+:FORWARD DROP
+:OUTPUT DROP
+-A INPUT -i lo -j ACCEPT
+-A OUTPUT -o lo -j ACCEPT
+-A OUTPUT -j REJECT --reject-with icmp6-adm-prohibited
+COMMIT
+RULES
+fi
+
+echo "# ipv4 filter"
+iptables --wait 5 -S
+echo "# ipv4 nat"
+iptables --wait 5 -t nat -S
+if [ -e /proc/net/if_inet6 ]; then
+	echo "# ipv6 filter"
+	ip6tables --wait 5 -S
+else
+	echo "# ipv6: absent"
+fi

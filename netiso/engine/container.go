@@ -1,0 +1,192 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/strslice"
+)
+
+// Container is a container to create. What is not said here is the engine's
+// default; what every container of av has (no capability but those named, no new
+// privileges) is not an option.
+type Container struct {
+	Name       string
+	Image      string
+	Entrypoint []string // nil: the image's own
+	Command    []string
+	User       string
+	Dir        string
+	Env        []string
+	Labels     map[string]string
+	Network    string // a network's name, or "container:NAME"
+	Sysctls    map[string]string
+	CapAdd     []string
+	ReadOnly   bool
+	Binds      []Bind
+	Tmpfs      map[string]string
+	PidsLimit  int64
+	Memory     int64 // bytes; 0: the engine's default
+	TTY        bool
+	OpenStdin  bool
+	Init       bool // run the engine's own init as pid 1: it reaps and passes signals on
+}
+
+// Bind is a path of the engine's host put into a container.
+type Bind struct {
+	Source, Target string
+	ReadOnly       bool
+}
+
+// ContainerInfo is a container that exists.
+type ContainerInfo struct {
+	ID, Name string
+	Running  bool
+	Labels   map[string]string
+}
+
+// CreateContainer creates a container that can be attached to and started.
+// ErrNotFound says that its image is not there.
+func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, err error) {
+	config := &container.Config{
+		Image: c.Image, Entrypoint: strslice.StrSlice(c.Entrypoint), Cmd: strslice.StrSlice(c.Command),
+		User: c.User, WorkingDir: c.Dir, Env: c.Env, Labels: c.Labels,
+		Tty: c.TTY, OpenStdin: c.OpenStdin,
+		// With StdinOnce the engine closes stdin when the one attached client goes
+		// away, however it went: a gate sees the end of its av even after kill -9.
+		StdinOnce:    c.OpenStdin,
+		AttachStdin:  c.OpenStdin,
+		AttachStdout: true, AttachStderr: true,
+	}
+	host := &container.HostConfig{
+		NetworkMode:    container.NetworkMode(c.Network),
+		CapDrop:        strslice.StrSlice{"ALL"},
+		CapAdd:         strslice.StrSlice(c.CapAdd),
+		SecurityOpt:    []string{"no-new-privileges"},
+		ReadonlyRootfs: c.ReadOnly,
+		Sysctls:        c.Sysctls,
+		Tmpfs:          c.Tmpfs,
+		Init:           &c.Init,
+		// What an agent prints goes to the person who runs it, and to no file of the
+		// engine's that nobody rotates.
+		LogConfig: container.LogConfig{Type: "none"},
+	}
+	host.PidsLimit = &c.PidsLimit
+	host.Memory = c.Memory
+	for _, b := range c.Binds {
+		host.Mounts = append(host.Mounts, mount.Mount{
+			Type: mount.TypeBind, Source: b.Source, Target: b.Target, ReadOnly: b.ReadOnly,
+			// Private: a mount made on the host later does not appear in the box.
+			BindOptions: &mount.BindOptions{Propagation: mount.PropagationPrivate},
+		})
+	}
+	answer, err := e.api.ContainerCreate(ctx, config, host, nil, nil, c.Name)
+	return answer.ID, wrap(err, "create container %s", c.Name)
+}
+
+// StartContainer starts a created container.
+func (e *Engine) StartContainer(ctx context.Context, id string) error {
+	return wrap(e.api.ContainerStart(ctx, id, container.StartOptions{}), "start container")
+}
+
+// KillContainer sends a signal, such as "SIGTERM"; a container that has ended
+// already is a success.
+func (e *Engine) KillContainer(ctx context.Context, id, signal string) error {
+	err := e.api.ContainerKill(ctx, id, signal)
+	if errdefs.IsConflict(err) || err != nil && strings.Contains(err.Error(), "is not running") {
+		return nil
+	}
+	return wrap(gone(err), "send %s", signal)
+}
+
+// RemoveContainer kills and removes a container with its anonymous volumes; one
+// that is gone already, or is being removed by someone else, is a success.
+func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
+	err := gone(e.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true}))
+	if err != nil && strings.Contains(err.Error(), "is already in progress") {
+		waited, failed := e.api.ContainerWait(ctx, id, container.WaitConditionRemoved)
+		select {
+		case <-waited:
+			return nil
+		case err = <-failed:
+			err = gone(err)
+		}
+	}
+	return wrap(err, "remove container %s", id)
+}
+
+// Containers lists the containers, running or not, that carry every one of the labels.
+func (e *Engine) Containers(ctx context.Context, labels map[string]string) ([]ContainerInfo, error) {
+	list, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: labelFilter(labels)})
+	if err != nil {
+		return nil, wrap(err, "list containers")
+	}
+	var out []ContainerInfo
+	for _, c := range list {
+		info := ContainerInfo{ID: c.ID, Running: c.State == "running", Labels: c.Labels}
+		if len(c.Names) > 0 {
+			info.Name = strings.TrimPrefix(c.Names[0], "/")
+		}
+		out = append(out, info)
+	}
+	return out, nil
+}
+
+// Exit is how a container's first process ended.
+type Exit struct {
+	Code int
+	Err  error // the engine lost the container
+}
+
+// Wait answers once on the channel when the container stops. It is registered with
+// the engine when Wait returns, so a container that is started afterwards cannot
+// end unseen.
+func (e *Engine) Wait(ctx context.Context, id string) <-chan Exit {
+	waited, failed := e.api.ContainerWait(ctx, id, container.WaitConditionNextExit)
+	out := make(chan Exit, 1)
+	go func() {
+		select {
+		case w := <-waited:
+			exit := Exit{Code: int(w.StatusCode)}
+			if w.Error != nil {
+				exit.Err = wrap(errorString(w.Error.Message), "wait for container")
+			}
+			out <- exit
+		case err := <-failed:
+			out <- Exit{Err: wrap(err, "wait for container")}
+		}
+	}()
+	return out
+}
+
+type errorString string
+
+func (s errorString) Error() string { return string(s) }
+
+// Resize tells a container's terminal its new size in characters.
+func (e *Engine) Resize(ctx context.Context, id string, width, height uint16) error {
+	return wrap(e.api.ContainerResize(ctx, id, container.ResizeOptions{Width: uint(width), Height: uint(height)}), "resize terminal")
+}
+
+// CopyTo unpacks a tar archive into a container's file system, under dir.
+func (e *Engine) CopyTo(ctx context.Context, id, dir string, tar io.Reader) error {
+	return wrap(e.api.CopyToContainer(ctx, id, dir, tar, container.CopyToContainerOptions{}), "copy files into container")
+}
+
+// CopyFrom reads a path of a container's file system as a tar archive.
+// ErrNotFound says that there is no such path.
+func (e *Engine) CopyFrom(ctx context.Context, id, path string) (io.ReadCloser, error) {
+	body, _, err := e.api.CopyFromContainer(ctx, id, path)
+	return body, wrap(err, "read %s from container", path)
+}
+
+// Stat looks at one path in a container's file system. ErrNotFound says that
+// there is none.
+func (e *Engine) Stat(ctx context.Context, id, path string) (link string, err error) {
+	stat, err := e.api.ContainerStatPath(ctx, id, path)
+	return stat.LinkTarget, wrap(err, "look for %s in container", path)
+}
