@@ -1,0 +1,206 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// probeTimeout bounds each attempt at a door that should be shut. The walls refuse
+// at once, so only a fault waits this long.
+const probeTimeout = 2 * time.Second
+
+// raise puts the walls up, tries them, gives up the power over them, and tries
+// them again. Any surprise is an error, and the box is not used.
+func raise(ctx context.Context, c Config, s *server) (Report, error) {
+	report, err := runScript(ctx, c)
+	if err != nil {
+		return report, err
+	}
+	if err := s.tryAsOther(c.Canary); err != nil {
+		return report, err
+	}
+	if err := drop(); err != nil {
+		return report, fmt.Errorf("give up the gate's privileges: %w", err)
+	}
+	if err := powerless(ctx); err != nil {
+		return report, err
+	}
+	return report, s.tryAsGate(ctx, c.Canary)
+}
+
+// runScript runs init-firewall.sh and takes the rules that it reads back. The
+// digest is of the bytes that ran: the file is read once and given to the shell.
+func runScript(ctx context.Context, c Config) (Report, error) {
+	script, err := os.ReadFile(c.Script)
+	if err != nil {
+		return Report{}, fmt.Errorf("read the firewall script: %w", err)
+	}
+	digest := sha256.Sum256(script)
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-s")
+	cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, c.Params...)
+	cmd.Stdin = bytes.NewReader(script)
+	var rules, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &rules, &complaint
+	if err := cmd.Run(); err != nil {
+		return Report{}, fmt.Errorf("put up the walls: %w: %s", err, strings.TrimSpace(complaint.String()))
+	}
+	return Report{
+		Rules:        strings.Split(strings.TrimSpace(rules.String()), "\n"),
+		ScriptSHA256: hex.EncodeToString(digest[:]),
+	}, nil
+}
+
+// tryAsOther attacks the walls as a user that is not the gate's: a TCP connection
+// must land at the gate's own door, UDP and ICMP must be refused.
+func (s *server) tryAsOther(canary netip.AddrPort) error {
+	conn, err := net.DialTimeout("tcp4", canary.String(), probeTimeout)
+	if err != nil {
+		return fmt.Errorf("a connection was not caught: %w", err)
+	}
+	defer conn.Close()
+	if err := s.catch.SetDeadline(time.Now().Add(probeTimeout)); err != nil {
+		return err
+	}
+	caught, err := s.catch.AcceptTCP()
+	if err != nil {
+		return errors.New("a connection was not caught: it went past the gate")
+	}
+	defer reset(caught)
+	target, err := originalTarget(caught)
+	if err != nil {
+		return err
+	}
+	if target != canary {
+		return fmt.Errorf("a caught connection lost its target: want %s, got %s", canary, target)
+	}
+	if err := s.catch.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	if err := sendDatagram(canary, 0); err == nil {
+		return errors.New("a UDP packet was let through")
+	}
+	// Ping sockets need no capability, so that dropping NET_RAW does not stop ICMP.
+	if err := sendDatagram(canary, unix.IPPROTO_ICMP); err == nil {
+		return errors.New("an ICMP packet was let through")
+	}
+	return nil
+}
+
+// sendDatagram sends one packet by UDP (protocol 0) or ICMP and gives the error
+// with which the kernel refused it. A kernel that offers the agent no such socket
+// has refused too.
+func sendDatagram(to netip.AddrPort, protocol int) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, protocol)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	echo := []byte{8, 0, 0, 0, 0, 0, 0, 1} // an echo request; the kernel fills in the rest
+	return unix.Sendto(fd, echo, 0, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
+}
+
+// drop gives up every capability and root itself, in all threads, for good.
+func drop() error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("set no-new-privileges: %w", err)
+	}
+	for capability := range uintptr(unix.CAP_LAST_CAP + 1) {
+		_, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, capability, 0)
+		if errno != 0 && errno != unix.EINVAL { // EINVAL: a capability that this kernel does not have
+			return fmt.Errorf("drop capability %d: %w", capability, errno)
+		}
+	}
+	if err := syscall.Setgroups(nil); err != nil {
+		return fmt.Errorf("drop groups: %w", err)
+	}
+	if err := syscall.Setresgid(GID, GID, GID); err != nil {
+		return fmt.Errorf("set group: %w", err)
+	}
+	// From root to another user in all three ids: the kernel clears the permitted
+	// and effective sets (capabilities(7)).
+	if err := syscall.Setresuid(UID, UID, UID); err != nil {
+		return fmt.Errorf("set user: %w", err)
+	}
+	// Engines before 20.10.14 left capabilities inheritable (CVE-2022-24769).
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none[0])), 0)
+	if errno != 0 {
+		return fmt.Errorf("drop capabilities: %w", errno)
+	}
+	return nil
+}
+
+// powerless proves that what was dropped is gone: by what the kernel says of every
+// thread, and by trying to open the walls.
+func powerless(ctx context.Context) error {
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, t := range threads {
+		status, err := os.ReadFile("/proc/self/task/" + t.Name() + "/status")
+		if errors.Is(err, os.ErrNotExist) {
+			continue // the thread has ended
+		}
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(status)) {
+			name, value, _ := strings.Cut(line, ":")
+			value = strings.TrimSpace(value)
+			if strings.HasPrefix(name, "Cap") && strings.Trim(value, "0") != "" {
+				return fmt.Errorf("the gate kept a capability: %s %s", name, value)
+			}
+			if name == "NoNewPrivs" && value != "1" {
+				return errors.New("the gate may still gain privileges")
+			}
+		}
+	}
+	if syscall.Setuid(0) == nil {
+		return errors.New("the gate could become root again")
+	}
+	if exec.CommandContext(ctx, "/usr/sbin/iptables", "-I", "OUTPUT", "-j", "ACCEPT").Run() == nil {
+		return errors.New("the gate could change a rule after it had dropped its privileges")
+	}
+	return nil
+}
+
+// tryAsGate checks what the gate's own user can reach: the relay and nothing
+// beside it, and names only through the gate itself.
+func (s *server) tryAsGate(ctx context.Context, canary netip.AddrPort) error {
+	if conn, err := net.DialTimeout("tcp4", canary.String(), probeTimeout); err == nil {
+		conn.Close()
+		return fmt.Errorf("the walls leave %s open beside the relay", canary)
+	}
+	conn, err := s.relay.dial(ctx)
+	if err != nil {
+		return fmt.Errorf("the relay cannot be reached: %w", err)
+	}
+	conn.Close()
+	// The namespace's own resolver file is used, as the agent's programs use it.
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	addresses, err := new(net.Resolver).LookupNetIP(ctx, "ip4", "walls.av.internal.")
+	if err == nil && !pool.Contains(addresses[0].Unmap()) {
+		err = fmt.Errorf("answered from elsewhere: %s", addresses[0])
+	}
+	if err != nil {
+		return fmt.Errorf("names are not asked of the gate: %w", err)
+	}
+	return nil
+}
