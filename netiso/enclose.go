@@ -1,0 +1,85 @@
+package netiso
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/av-project/av/netiso/firewall"
+	"github.com/av-project/av/netiso/gate"
+)
+
+// Identity is who a run is towards the proxy, and how it knows the proxy.
+type Identity struct {
+	CA               []byte // PEM; the proxy's certificate is signed by it
+	Certificate, Key []byte // PEM; the run's own
+}
+
+// ProxyPort on 127.0.0.1 in the box is where the gate takes what is meant for a proxy.
+const ProxyPort = gate.ProxyPort
+
+// GateUID is the user that no agent may be.
+const GateUID = gate.UID
+
+// plan is what the walls of a run depend on.
+func plan(run Run, relay netip.AddrPort) firewall.Plan {
+	return firewall.Plan{
+		Run: run.ID, Owner: run.Owner, Bridge: run.Bridge(), Relay: relay,
+		GateUID: gate.UID, CatchPort: gate.CatchPort,
+	}
+}
+
+// Enclose starts the gate, has it put up the walls, and verifies them against the
+// plan. When it returns nil the walls stand, and not before.
+func (g *Gate) Enclose(ctx context.Context, run Run, relay netip.AddrPort, id Identity, scriptSHA256 string) error {
+	p := plan(run, relay)
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	canary, err := NewCanary(relay.Addr())
+	if err != nil {
+		return err
+	}
+	defer canary.Close()
+	report, err := g.Start(ctx, gate.Config{
+		Relay: relay, Canary: canary.Addr(), Params: p.Params(),
+		CA: id.CA, Certificate: id.Certificate, Key: id.Key,
+	})
+	if err == nil {
+		err = Verify(p, scriptSHA256, report, canary)
+	}
+	if err != nil {
+		return &notEnclosed{err}
+	}
+	return nil
+}
+
+// notEnclosed is a box whose walls could not be proved. Nothing is run in it.
+type notEnclosed struct{ err error }
+
+func (n *notEnclosed) Error() string { return fmt.Sprintf("the box is not closed: %v", n.err) }
+func (n *notEnclosed) Unwrap() error { return n.err }
+func (n *notEnclosed) Hint() string {
+	return "nothing was run; the engine's kernel must have iptables with the owner and conntrack matches"
+}
+
+// HostWalls is the second lock of one run.
+type HostWalls struct {
+	host firewall.Host
+	plan firewall.Plan
+}
+
+// RaiseHostWalls puts the run's walls up on the host. Where this process may not
+// change the host's tables there are none, and it gives nil: the walls in the
+// namespace are the first lock and stand by themselves.
+func RaiseHostWalls(run Run, relay netip.AddrPort) (*HostWalls, error) {
+	host, err := firewall.OpenHost()
+	if err != nil {
+		return nil, nil
+	}
+	w := &HostWalls{host: host, plan: plan(run, relay)}
+	return w, host.Apply(w.plan)
+}
+
+// Remove takes them down.
+func (w *HostWalls) Remove(context.Context) error { return w.host.Remove(w.plan) }

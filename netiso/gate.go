@@ -1,0 +1,145 @@
+package netiso
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/netiso/gate"
+)
+
+const (
+	// scriptInGate is where init-firewall.sh is mounted in the gate's container.
+	scriptInGate = "/av/init-firewall.sh"
+	// gateMemory (bytes) and gatePids bound what a flood from the agent can take.
+	gateMemory = 64 << 20
+	gatePids   = 64
+	// goMemory makes the gate's own garbage collector keep below gateMemory.
+	goMemory = "GOMEMLIMIT=48MiB"
+	// maxReport is the longest report that is read, in bytes.
+	maxReport = 256 << 10
+)
+
+// Gate is the container that holds a run's network namespace.
+type Gate struct {
+	engine *engine.Engine
+	id     string
+	stdio  *engine.Stdio
+	exit   <-chan engine.Exit
+	log    *tailBuffer
+	output sync.WaitGroup
+}
+
+// CreateGate creates the gate's container, with the script at scriptPath mounted
+// read-only. It does not start it, and does not need the network to exist yet.
+func CreateGate(ctx context.Context, e *engine.Engine, run Run, image, scriptPath string) (*Gate, error) {
+	id, err := e.CreateContainer(ctx, engine.Container{
+		Name: run.Gate(), Image: image, Command: []string{"gate"}, Env: []string{goMemory},
+		Labels: run.Labels(), Network: run.Network(),
+		// The first three to put up walls and change the uid; SETPCAP to give all of
+		// them, and itself, up again. None is left when the agent starts.
+		CapAdd:    []string{"NET_ADMIN", "SETUID", "SETGID", "SETPCAP"},
+		Sysctls:   map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"},
+		ReadOnly:  true,
+		Binds:     []engine.Bind{{Source: scriptPath, Target: scriptInGate, ReadOnly: true}},
+		Memory:    gateMemory,
+		PidsLimit: gatePids,
+		OpenStdin: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Gate{engine: e, id: id, log: &tailBuffer{max: 4096}}, nil
+}
+
+// Start starts the gate, hands it its configuration, and waits until it reports
+// that the walls stand or why they do not.
+func (g *Gate) Start(ctx context.Context, config gate.Config) (gate.Report, error) {
+	config.Script = scriptInGate
+	line, err := json.Marshal(config)
+	if err != nil {
+		return gate.Report{}, fmt.Errorf("write the gate's configuration: %w", err)
+	}
+	if g.stdio, err = g.engine.Attach(ctx, g.id, true); err != nil {
+		return gate.Report{}, err
+	}
+	// The gate lives as long as the run does, not as long as its start.
+	g.exit = g.engine.Wait(context.WithoutCancel(ctx), g.id)
+	stdout, writer := io.Pipe()
+	g.output.Go(func() { writer.CloseWithError(g.stdio.Split(writer, g.log)) })
+	if err := g.engine.StartContainer(ctx, g.id); err != nil {
+		return gate.Report{}, fmt.Errorf("start the gate: %w", err)
+	}
+	if _, err := g.stdio.Write(append(line, '\n')); err != nil {
+		return gate.Report{}, fmt.Errorf("hand the gate its configuration: %w", err)
+	}
+	return g.report(ctx, stdout)
+}
+
+func (g *Gate) report(ctx context.Context, stdout *io.PipeReader) (gate.Report, error) {
+	stop := context.AfterFunc(ctx, func() { stdout.CloseWithError(context.Cause(ctx)) })
+	defer stop()
+	var report gate.Report
+	line, err := bufio.NewReader(io.LimitReader(stdout, maxReport)).ReadBytes('\n')
+	if errors.Is(err, io.EOF) {
+		return report, fmt.Errorf("the gate ended without a report: %s", g.log)
+	}
+	if err != nil {
+		return report, fmt.Errorf("wait for the gate: %w", err)
+	}
+	if err := json.Unmarshal(line, &report); err != nil {
+		return report, fmt.Errorf("read the gate's report: %w", err)
+	}
+	// Nothing more is expected; what comes is read so that the gate cannot block on it.
+	g.output.Go(func() { _, _ = io.Copy(io.Discard, stdout) })
+	if report.Error != "" {
+		return report, errors.New(report.Error)
+	}
+	return report, nil
+}
+
+// Done answers when the gate ends. The agent has no network then.
+func (g *Gate) Done() <-chan engine.Exit { return g.exit }
+
+// Log is the end of what the gate wrote to its standard error.
+func (g *Gate) Log() string { return g.log.String() }
+
+// Remove stops and removes the gate.
+func (g *Gate) Remove(ctx context.Context) error {
+	err := g.engine.RemoveContainer(ctx, g.id)
+	if g.stdio != nil {
+		g.stdio.Close()
+	}
+	g.output.Wait()
+	return err
+}
+
+// tailBuffer keeps the last bytes written to it.
+type tailBuffer struct {
+	mu  sync.Mutex
+	max int
+	buf []byte
+}
+
+func (t *tailBuffer) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	if over := len(t.buf) - t.max; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tailBuffer) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(bytes.ToValidUTF8(t.buf, nil)))
+}
