@@ -1,0 +1,264 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/av-project/av/images"
+	"github.com/av-project/av/netiso"
+	"github.com/av-project/av/netiso/engine"
+)
+
+// box is a container run on its way from nothing to running.
+type box struct {
+	Spec
+	engine *engine.Engine
+	run    netiso.Run
+	undo   undo
+
+	lease   *netiso.Lease
+	session Session
+	network *netiso.Network
+	gate    *netiso.Gate
+	agent   agent
+	relay   net.Listener
+}
+
+// Container runs a command in a box and gives its exit code. Walls before people:
+// the command's container starts when its network is closed and that is proved, and
+// not before. Whatever was put up is taken down again before Container returns.
+func Container(ctx context.Context, spec Spec) (code int, err error) {
+	eng, err := engine.Connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer eng.Close()
+	if !eng.Local() {
+		return 0, &remoteEngine{eng.Host()}
+	}
+	b := &box{Spec: spec, engine: eng, run: netiso.NewRun(spec.Owner)}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	started := interruptible(spec.Signals, cancel)
+	err = b.build(ctx)
+	started()
+	if cause, ok := errors.AsType[*interrupted](context.Cause(ctx)); ok {
+		err = cause
+	}
+	if err == nil {
+		code, err = b.agent.follow(ctx, b)
+	}
+	cancel(errRunOver)
+	if failed := b.undo.run(); failed != nil {
+		err = errors.Join(err, &leftBehind{failed})
+	}
+	return code, err
+}
+
+var errRunOver = errors.New("the run is over")
+
+// build puts up everything up to the agent's container, which it prepares and does
+// not start. Steps that do not depend on each other go side by side: an engine
+// takes its time for each.
+func (b *box) build(ctx context.Context) (err error) {
+	if err := b.hold(); err != nil {
+		return err
+	}
+	var gateImage, agentImage string
+	err = together(
+		func() error { return b.openSession(ctx) },
+		func() (err error) {
+			gateImage, agentImage, err = b.findImages(ctx)
+			return err
+		},
+	)
+	if err != nil {
+		return err
+	}
+	err = together(
+		func() error { return b.createNetwork(ctx) },
+		func() error { return b.createGate(ctx, gateImage) },
+		func() error { return b.createAgent(ctx, agentImage) },
+	)
+	if err != nil {
+		return err
+	}
+	if err := b.listen(ctx); err != nil {
+		return err
+	}
+	relay := b.relay.Addr().(*net.TCPAddr).AddrPort()
+	return together(
+		func() error {
+			return b.gate.Enclose(ctx, b.run, relay, b.session.Identity(), images.FirewallScriptSHA256())
+		},
+		func() error { return b.raiseHostWalls(relay) },
+		func() error { return b.agent.prepare(ctx, b.session.Identity().CA) },
+	)
+}
+
+// together runs steps side by side and waits for all of them, so that each has
+// either failed or left its undo. The first failure is the one told.
+func together(steps ...func() error) error {
+	var group errgroup.Group
+	for _, step := range steps {
+		group.Go(step)
+	}
+	return group.Wait()
+}
+
+// hold takes the run's lock and puts the watchdog beside it.
+func (b *box) hold() error {
+	lease, err := netiso.Hold(b.Home, b.run.ID)
+	if err != nil {
+		return err
+	}
+	b.lease = lease
+	b.undo.add(rankLease, func(context.Context) error { return lease.Release() })
+	dismiss, err := watch(b.Watchdog, b.run.ID)
+	if err != nil {
+		return err
+	}
+	b.undo.add(rankSession, dismiss)
+	return nil
+}
+
+func (b *box) openSession(ctx context.Context) error {
+	session, err := b.Broker.Open(ctx, b.run.ID)
+	if err != nil {
+		return err
+	}
+	b.session = session
+	b.undo.add(rankSession, session.Close)
+	return nil
+}
+
+func (b *box) findImages(ctx context.Context) (gate, agent string, err error) {
+	builder := images.Builder{Engine: b.engine, Program: b.Program, Say: b.Say}
+	err = together(
+		func() (err error) { gate, err = builder.Gate(ctx); return err },
+		func() (err error) { agent, err = b.agentImage(ctx, builder); return err },
+	)
+	return gate, agent, err
+}
+
+// agentImage gives the image that the user named, fetched if it is not here yet.
+func (b *box) agentImage(ctx context.Context, builder images.Builder) (string, error) {
+	if b.Image == "" {
+		return builder.Base(ctx)
+	}
+	_, err := b.engine.Image(ctx, b.Image)
+	if !errors.Is(err, engine.ErrNotFound) {
+		return b.Image, err
+	}
+	b.Say("pulling the image " + b.Image)
+	if err := b.engine.Pull(ctx, b.Image, func(string) {}); err != nil {
+		return "", &noImage{b.Image, err}
+	}
+	return b.Image, nil
+}
+
+// What is created on the engine is created on a context that does not end half way:
+// a request that is given up may still be carried out, and nobody would know its
+// answer.
+
+func (b *box) createNetwork(ctx context.Context) error {
+	network, err := netiso.CreateNetwork(context.WithoutCancel(ctx), b.engine, b.run, netiso.DefaultPool)
+	if err != nil {
+		return err
+	}
+	b.network = network
+	b.undo.add(rankNetwork, network.Remove)
+	return ctx.Err()
+}
+
+func (b *box) createGate(ctx context.Context, image string) error {
+	script := filepath.Join(b.lease.Dir, "init-firewall.sh")
+	if err := os.WriteFile(script, images.FirewallScript(), 0o444); err != nil {
+		return fmt.Errorf("write the firewall script: %w", err)
+	}
+	gate, err := netiso.CreateGate(context.WithoutCancel(ctx), b.engine, b.run, image, script)
+	if err != nil {
+		return err
+	}
+	b.gate = gate
+	b.undo.add(rankContainers, gate.Remove)
+	return ctx.Err()
+}
+
+// listen opens the relay: the proxy, on the host's end of the run's bridge and
+// nowhere else.
+func (b *box) listen(ctx context.Context) error {
+	relay, err := net.Listen("tcp4", netip.AddrPortFrom(b.network.Gateway, 0).String())
+	if err != nil {
+		return fmt.Errorf("listen on the run's bridge: %w", err)
+	}
+	b.relay = relay
+	stop := serve(ctx, b.session, relay)
+	b.undo.add(rankRelay, stop)
+	return nil
+}
+
+// serve runs the session's proxy on a listener, and gives how to stop it and wait.
+func serve(ctx context.Context, session Session, listener net.Listener) (stop func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	served := make(chan error, 1)
+	go func() { served <- session.Serve(ctx, listener) }()
+	return func(wait context.Context) error {
+		cancel()
+		select {
+		case err := <-served:
+			return err
+		case <-wait.Done():
+			return fmt.Errorf("stop the proxy: %w", wait.Err())
+		}
+	}
+}
+
+func (b *box) raiseHostWalls(relay netip.AddrPort) error {
+	walls, err := netiso.RaiseHostWalls(b.run, relay)
+	if err != nil {
+		return err
+	}
+	if walls != nil {
+		b.undo.add(rankContainers, walls.Remove)
+	}
+	return nil
+}
+
+// remoteEngine is an engine whose bridges are another machine's.
+type remoteEngine struct{ host string }
+
+func (r *remoteEngine) Error() string {
+	return fmt.Sprintf("the Docker engine at %s is not on this machine, and a run's relay must listen on its bridge", r.host)
+}
+func (r *remoteEngine) Hint() string {
+	return "unset DOCKER_HOST to use the local engine, or run av on the engine's machine"
+}
+
+// noImage is an image that neither the engine nor its registry has.
+type noImage struct {
+	name string
+	err  error
+}
+
+func (n *noImage) Error() string {
+	return fmt.Sprintf("the image %s is not here and cannot be pulled: %v", n.name, n.err)
+}
+func (n *noImage) Unwrap() error { return n.err }
+func (n *noImage) Hint() string {
+	return "check the name, build it with `docker build -t " + n.name + " .`, or leave --image out"
+}
+
+// leftBehind is a run that could not be taken down whole.
+type leftBehind struct{ err error }
+
+func (l *leftBehind) Error() string { return fmt.Sprintf("something was left behind: %v", l.err) }
+func (l *leftBehind) Unwrap() error { return l.err }
+func (l *leftBehind) Hint() string  { return "run `av prune`" }

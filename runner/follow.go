@@ -1,0 +1,114 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/av-project/av/netiso/engine"
+)
+
+// follow starts the command, joins its streams with ours, passes signals on, and
+// waits for its end.
+func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
+	stdio, err := a.engine.Attach(ctx, a.id, true)
+	if err != nil {
+		return 0, err
+	}
+	defer stdio.Close()
+	exit := a.engine.Wait(ctx, a.id)
+	restore, err := b.Streams.raw()
+	if err != nil {
+		return 0, err
+	}
+	defer restore()
+	output := b.Streams.join(stdio)
+	if err := a.engine.StartContainer(ctx, a.id); err != nil {
+		return 0, notStarted(err, a.command[0])
+	}
+	a.resize(ctx, b.Streams)
+	ended := make(chan struct{})
+	var forwarding sync.WaitGroup
+	forwarding.Go(func() { a.forward(ctx, b, ended) })
+	defer forwarding.Wait()
+	defer close(ended)
+
+	select {
+	case e := <-exit:
+		// What the command wrote last is still on its way.
+		return e.Code, errors.Join(e.Err, <-output)
+	case e := <-b.gate.Done():
+		return 0, fmt.Errorf("the gate ended during the run (exit code %d), and the box has no network without it: %s", e.Code, b.gate.Log())
+	}
+}
+
+// forward passes signals on until the command has ended. The third of a kind kills.
+func (a *agent) forward(ctx context.Context, b *box, ended <-chan struct{}) {
+	counts := map[os.Signal]int{}
+	for {
+		select {
+		case <-ended:
+			return
+		case s := <-b.Signals:
+			if s == syscall.SIGWINCH {
+				a.resize(ctx, b.Streams)
+				continue
+			}
+			name, ok := signalName(s)
+			if !ok {
+				continue
+			}
+			if counts[s]++; counts[s] >= killAfter {
+				name = "SIGKILL"
+			}
+			if err := a.engine.KillContainer(ctx, a.id, name); err != nil {
+				b.Say(err.Error())
+			}
+		}
+	}
+}
+
+// resize gives the command's terminal the size of ours. A size that is lost is
+// corrected by the next one.
+func (a *agent) resize(ctx context.Context, s Streams) {
+	if width, height, ok := s.size(); ok {
+		_ = a.engine.Resize(ctx, a.id, width, height)
+	}
+}
+
+// notStarted says of an engine's refusal to start a command what a shell would.
+// Engines tell the cause in words only.
+func notStarted(err error, command string) error {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "executable file not found"), strings.Contains(text, "no such file or directory"):
+		return &NotStarted{127, fmt.Sprintf("the image has no command %q", command), "name another image with --image"}
+	case strings.Contains(text, "permission denied"), strings.Contains(text, "is a directory"):
+		return &NotStarted{126, fmt.Sprintf("the command %q may not be run", command), "is it executable?"}
+	}
+	return err
+}
+
+// join copies between our streams and the container's. The channel answers when all
+// output has been written. Input is not waited for: nobody may ever type again.
+func (s Streams) join(stdio *engine.Stdio) <-chan error {
+	go func() {
+		// A command that reads nothing more, or has ended, is no error.
+		_, _ = io.Copy(stdio, s.In)
+		_ = stdio.CloseWrite()
+	}()
+	output := make(chan error, 1)
+	go func() {
+		if s.terminal() {
+			output <- stdio.Raw(s.Out)
+		} else {
+			output <- stdio.Split(s.Out, s.Err)
+		}
+	}()
+	return output
+}

@@ -1,0 +1,81 @@
+// Package runner takes one run from its first step to its last undo.
+// It knows boxes and processes, and never a secret: what a run needs of the side
+// that holds them it asks of a Broker.
+package runner
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+
+	"github.com/av-project/av/netiso"
+)
+
+// Broker is the side that holds secrets, as far as a run sees it.
+type Broker interface {
+	// Open makes a session for the run.
+	Open(ctx context.Context, run string) (Session, error)
+}
+
+// Session is one run's dealings with the broker.
+type Session interface {
+	// Identity is handed to the gate of a container run.
+	Identity() netiso.Identity
+	// ProxyURL is what a host run's proxy variables are set to, for a proxy that
+	// serves on addr. It holds the session's token.
+	ProxyURL(addr net.Addr) string
+	// Serve runs the proxy on a listener until ctx ends.
+	Serve(ctx context.Context, listener net.Listener) error
+	// Close ends the session; its identity and token are worth nothing then.
+	Close(ctx context.Context) error
+}
+
+// Spec is what to run, and with what.
+type Spec struct {
+	Home  string // AV_HOME
+	Owner string // the name of that home, see netiso.Owner
+	// Command and its arguments.
+	Command []string
+	// Env holds K=V for the command, after those that av sets.
+	Env []string
+	// Workspace is the folder of the host that the command works in.
+	Workspace string
+	// Image to run in; empty for av's own base image. Container runs only.
+	Image string
+
+	// Program is the path of av's own binary.
+	Program string
+	Broker  Broker
+	Streams Streams
+	// Signals are passed on to the command once it runs; one that comes before ends
+	// the start.
+	Signals <-chan os.Signal
+	// Say tells the person who waits what is being done.
+	Say func(string)
+	// Watchdog starts the process that takes the run apart when this one dies. It
+	// is told the run's id, and watches its standard input.
+	Watchdog func(run string, alive *os.File) (*os.Process, error)
+}
+
+// Streams are the command's standard streams.
+type Streams struct {
+	In       *os.File
+	Out, Err io.Writer
+	// Term is the type of our terminal, if it is one.
+	Term string
+}
+
+// NotStarted is a command that could not be started, with the exit code for it as
+// shells give it: 126 where it may not be run, 127 where it is not there.
+type NotStarted struct {
+	code    int
+	message string
+	hint    string
+}
+
+func (n *NotStarted) Error() string { return n.message }
+func (n *NotStarted) Hint() string  { return n.hint }
+
+// ExitCode is what av exits with.
+func (n *NotStarted) ExitCode() int { return n.code }

@@ -1,0 +1,86 @@
+package runner
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/av-project/av/netiso/engine"
+)
+
+const (
+	// bundleInBox holds the image's own roots and av's CA.
+	bundleInBox = "/etc/av/ca-bundle.pem"
+	// systemBundle is where Debian, Ubuntu and Alpine keep theirs. It is replaced in
+	// the container, for the programs that look at no variable.
+	systemBundle = "/etc/ssl/certs/ca-certificates.crt"
+	// maxBundle is the longest bundle that is read out of an image, in bytes.
+	maxBundle = 4 << 20
+)
+
+// installCA makes the box trust the proxy's certificates.
+func installCA(ctx context.Context, e *engine.Engine, id string, ca []byte) error {
+	own, err := readFile(ctx, e, id, systemBundle)
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+		return err
+	}
+	bundle := append(append(bytes.TrimRight(own, "\n"), '\n'), ca...)
+	files := []file{{"etc/av", nil}, {bundleInBox[1:], bundle}}
+	if err == nil {
+		files = append(files, file{systemBundle[1:], bundle})
+	}
+	archive, err := pack(files)
+	if err != nil {
+		return fmt.Errorf("pack the CA bundle: %w", err)
+	}
+	return e.CopyTo(ctx, id, "/", archive)
+}
+
+// file goes into a container; without content it is a folder.
+type file struct {
+	path    string
+	content []byte
+}
+
+// pack makes a tar archive of files that belong to root and that anyone may read.
+func pack(files []file) (io.Reader, error) {
+	var out bytes.Buffer
+	archive := tar.NewWriter(&out)
+	for _, f := range files {
+		header := &tar.Header{Name: f.path, Mode: 0o644, Size: int64(len(f.content)), Typeflag: tar.TypeReg}
+		if f.content == nil {
+			header.Mode, header.Typeflag = 0o755, tar.TypeDir
+		}
+		if err := archive.WriteHeader(header); err != nil {
+			return nil, err
+		}
+		if _, err := archive.Write(f.content); err != nil {
+			return nil, err
+		}
+	}
+	return &out, archive.Close()
+}
+
+// readFile reads one file of a container that has not started.
+func readFile(ctx context.Context, e *engine.Engine, id, path string) ([]byte, error) {
+	body, err := e.CopyFrom(ctx, id, path)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	archive := tar.NewReader(body)
+	if _, err := archive.Next(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	content, err := io.ReadAll(io.LimitReader(archive, maxBundle+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(content) > maxBundle {
+		return nil, fmt.Errorf("read %s: longer than %d bytes", path, maxBundle)
+	}
+	return content, nil
+}

@@ -1,0 +1,59 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// undoTimeout bounds the taking apart of a run; an engine that does not answer for
+// so long leaves the rest to prune.
+const undoTimeout = 60 * time.Second
+
+// rank says when a thing is taken down: what stands on another goes before it.
+// Things of one rank do not depend on each other and go side by side.
+type rank int
+
+const (
+	rankLease rank = iota // the sign of life goes last: until then nobody else cleans up
+	rankSession
+	rankNetwork
+	rankRelay
+	rankContainers
+	ranks
+)
+
+// undo holds how to take down what a run has put up. Every step that succeeds adds
+// its own; nothing else has to know how far the run came.
+type undo struct {
+	mu    sync.Mutex
+	steps [ranks][]func(context.Context) error
+}
+
+func (u *undo) add(r rank, step func(context.Context) error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.steps[r] = append(u.steps[r], step)
+}
+
+// run takes everything down, highest rank first, whatever fails, on a context of
+// its own: the run's may be the reason why we are here.
+func (u *undo) run() error {
+	ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
+	defer cancel()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var failed []error
+	for r := ranks - 1; r >= 0; r-- {
+		results := make([]error, len(u.steps[r]))
+		var group sync.WaitGroup
+		for i, step := range u.steps[r] {
+			group.Go(func() { results[i] = step(ctx) })
+		}
+		group.Wait()
+		u.steps[r] = nil
+		failed = append(failed, results...)
+	}
+	return errors.Join(failed...)
+}
