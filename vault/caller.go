@@ -1,0 +1,46 @@
+package vault
+
+import "fmt"
+
+// Role is what a caller may do with a vault. Each role may do what the one before
+// it may.
+type Role uint8
+
+const (
+	// RoleProxy uses services through the proxy and reads no value.
+	RoleProxy Role = iota + 1
+	// RoleMember also lists, and sets credentials.
+	RoleMember
+	// RoleAdmin also changes services, opens and ends sessions, and removes.
+	RoleAdmin
+)
+
+func (r Role) String() string {
+	switch r {
+	case RoleProxy:
+		return "proxy"
+	case RoleMember:
+		return "member"
+	case RoleAdmin:
+		return "admin"
+	}
+	return fmt.Sprintf("role %d", uint8(r))
+}
+
+// Caller is who asks. The zero Caller may do nothing.
+type Caller struct {
+	Name string
+	Role Role
+}
+
+// Owner is the person at the keyboard: the mode of the vault's file let them in,
+// so there is nothing that this program could keep from them.
+func Owner() Caller { return Caller{Name: "owner", Role: RoleAdmin} }
+
+// authorise says no to a caller whose role is too small.
+func authorise(c Caller, need Role, act string) error {
+	if c.Role >= need && c.Role <= RoleAdmin {
+		return nil
+	}
+	return fmt.Errorf("%s as %q: %w: it has %s and needs %s", act, c.Name, ErrForbidden, c.Role, need)
+}

@@ -1,0 +1,18 @@
+package policy
+
+import "fmt"
+
+// Error is what is wrong with a services file, and where.
+type Error struct {
+	File         string
+	Line, Column int // from 1
+	Message      string
+	hint         string
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
+}
+
+// Hint is the next step for the person who wrote the file.
+func (e *Error) Hint() string { return e.hint }

@@ -1,0 +1,115 @@
+package vault
+
+import (
+	"context"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/av-project/av/vault/policy"
+	"github.com/av-project/av/vault/store"
+)
+
+// What of a record is kept, in bytes: an agent writes most of it, and a long path is
+// no way to fill the disk.
+const (
+	maxName   = 256
+	maxReason = 1024
+	maxPath   = 2048
+	// maxRequests is what Requests returns when it is not told.
+	maxRequests = 1000
+)
+
+// Entry is the record of one request, denied CONNECT or failed tunnel.
+type Entry = store.Entry
+
+// Record hands e to the one writer. It does not wait for the disk, unless the writer
+// is a whole queue behind: a record is never dropped to save time.
+func (v *Vault) Record(e Entry) { v.records.add(trim(e)) }
+
+// trim bounds what a client wrote, and drops the query even if the caller did not:
+// it may hold a secret.
+func trim(e Entry) Entry {
+	if i := strings.IndexAny(e.Path, "?#"); i >= 0 {
+		e.Path = e.Path[:i]
+	}
+	e.Path = clip(e.Path, maxPath)
+	e.Reason = clip(e.Reason, maxReason)
+	for _, s := range []*string{&e.Session, &e.Run, &e.Method, &e.Host, &e.Service, &e.Rule, &e.Upstream, &e.Proto} {
+		*s = clip(*s, maxName)
+	}
+	return e
+}
+
+// Summary is what a run did.
+type Summary struct {
+	Requests, Denied int
+	// Lost counts the records that this process could not write.
+	Lost  int
+	Hosts []HostCount
+}
+
+// HostCount is how often a run went to one target, and, if policy denied it there,
+// the command that would allow it.
+type HostCount struct {
+	Target           policy.Target
+	Requests, Denied int
+	Hint             string
+}
+
+// Summary counts the requests of a run, those of a moment ago included.
+func (v *Vault) Summary(ctx context.Context, c Caller, run string) (Summary, error) {
+	if err := authorise(c, RoleMember, "read records"); err != nil {
+		return Summary{}, err
+	}
+	lost, err := v.records.flush(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	sum := Summary{Lost: lost}
+	err = v.db.View(ctx, func(tx *store.Tx) error {
+		counts, err := tx.Counts(v.id, run, policy.RuleUnmatchedDeny)
+		for _, n := range counts {
+			target := policy.Target{Host: n.Host, Port: n.Port}
+			h := HostCount{Target: target, Requests: n.Requests, Denied: n.Denied}
+			if n.ByRule > 0 {
+				h.Hint = policy.AllowHint(target)
+			}
+			sum.Requests += n.Requests
+			sum.Denied += n.Denied
+			sum.Hosts = append(sum.Hosts, h)
+		}
+		return err
+	})
+	return sum, err
+}
+
+// Requests are the newest records of a run, oldest first.
+func (v *Vault) Requests(ctx context.Context, c Caller, run string, limit int) (entries []Entry, err error) {
+	if err := authorise(c, RoleMember, "read records"); err != nil {
+		return nil, err
+	}
+	if limit <= 0 {
+		limit = maxRequests
+	}
+	if _, err := v.records.flush(ctx); err != nil {
+		return nil, err
+	}
+	err = v.db.View(ctx, func(tx *store.Tx) (err error) {
+		entries, err = tx.Entries(v.id, run, limit)
+		return err
+	})
+	return entries, err
+}
+
+// clip is the first n bytes of s, as valid UTF-8.
+func clip(s string, n int) string {
+	if len(s) > n {
+		s = s[:n]
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// printable tells whether s is valid UTF-8 without control characters.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}

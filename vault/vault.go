@@ -1,0 +1,101 @@
+// Package vault is the one door to credentials, services, sessions and records.
+// Every method takes who asks, authorises, acts and records; nothing secret leaves
+// it but as a [Value].
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/av-project/av/vault/seal"
+	"github.com/av-project/av/vault/store"
+)
+
+const (
+	databaseFile = "vault.db"
+	keyFile      = "vault.key"
+	// defaultVault is the one vault of the file, for now.
+	defaultVault = "default"
+)
+
+// Options are what a vault is given from outside.
+type Options struct {
+	// Home is AV_HOME, an absolute path.
+	Home string
+	// Password is asked when something sealed is needed and a password seals it. The
+	// vault clears what it gets.
+	Password func(context.Context) ([]byte, error)
+	Now      func() time.Time // nil: time.Now
+	Logger   *slog.Logger     // nil: nothing is logged
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if !filepath.IsAbs(o.Home) {
+		return o, fmt.Errorf("the vault's folder %q is not an absolute path", o.Home)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}
+
+func (o Options) database() string { return filepath.Join(o.Home, databaseFile) }
+func (o Options) keyFile() string  { return filepath.Join(o.Home, keyFile) }
+
+// Vault is an open vault. It may be used by many at once.
+type Vault struct {
+	o  Options
+	db *store.DB
+	id string // part of every sealed row's identity
+
+	unlocking sync.Mutex
+	unlocked  bool
+	key       seal.Key
+
+	// mirror guards what memory holds of the rows: whoever reads rows into memory
+	// holds it shared, whoever changes rows and then memory holds it alone. So no
+	// reader puts back what a writer has just taken away.
+	mirror      sync.RWMutex
+	sessions    sessions
+	credentials credentials
+
+	records *recorder
+}
+
+// Open opens the vault in o.Home. It asks for no password yet.
+func Open(ctx context.Context, o Options) (*Vault, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	db, err := store.Open(ctx, o.database())
+	if err != nil {
+		return nil, err
+	}
+	v := &Vault{o: o, db: db}
+	err = db.View(ctx, func(tx *store.Tx) error {
+		row, err := tx.VaultByName(defaultVault)
+		v.id = row.ID
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", o.database(), missing(err)), db.Close())
+	}
+	v.records = newRecorder(context.WithoutCancel(ctx), db, v.id, o.Logger)
+	return v, nil
+}
+
+// Close writes what is still to be recorded, and ends every session in this
+// process's memory: what is open on one closes.
+func (v *Vault) Close() error {
+	v.sessions.closeAll()
+	return errors.Join(v.records.close(), v.db.Close())
+}
