@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/av-project/av/vault"
+	"github.com/av-project/av/vault/policy"
+)
+
+// exchange is one request and its answer, and the record of both. It is opened before
+// anything can fail, and recorded by a defer; what happens only fills it in.
+type exchange struct {
+	http.ResponseWriter
+	link  *link
+	began time.Time
+	entry vault.Entry
+	major int // the client's version of HTTP
+
+	// sent and received count the bodies. The transport reads the request's in a
+	// goroutine of its own, which may outlive the handler by a moment.
+	sent, received atomic.Int64
+	// fault: the request's body did not come to its end.
+	fault atomic.Bool
+
+	// closing: the connection's framing is no longer followed, so that it ends with
+	// this answer, unless the answer makes it a tunnel.
+	closing bool
+	// carried: the answer reached its end.
+	carried bool
+	// silent: others are the record of this one.
+	silent bool
+}
+
+func (l *link) open(w http.ResponseWriter, r *http.Request) *exchange {
+	return &exchange{
+		ResponseWriter: w,
+		link:           l,
+		began:          time.Now(),
+		entry:          vault.Entry{Time: l.now(), Method: r.Method, Path: pathOf(r), Proto: r.Proto},
+		major:          r.ProtoMajor,
+		closing:        r.Method == http.MethodConnect || r.ProtoMajor == 1 && namesWebSocket(r.Header),
+	}
+}
+
+// record is deferred.
+func (x *exchange) record() {
+	if x.silent {
+		return
+	}
+	e := &x.entry
+	e.Duration = time.Since(x.began)
+	e.BytesOut, e.BytesIn = x.sent.Load(), x.received.Load()
+	if e.Upstream == "" {
+		e.Keys = nil // nobody was there to receive them
+	}
+	if !x.carried && e.Reason == "" {
+		e.Reason = reasonGone
+	}
+	x.link.recorder.Record(*e)
+}
+
+func (x *exchange) of(s *vault.Session) {
+	x.entry.Session, x.entry.Run = s.ID(), s.Run()
+}
+
+func (x *exchange) to(t policy.Target) {
+	x.entry.Host, x.entry.Port = t.Host, t.Port
+}
+
+func (x *exchange) judged(v policy.Verdict) {
+	x.entry.Allowed, x.entry.Rule = v.Allow, v.Rule
+	if v.Service != nil {
+		x.entry.Service = v.Service.Name
+	}
+}
+
+// refuse answers with f.
+func (x *exchange) refuse(f refusal) {
+	x.entry.Reason = f.message
+	if f.ours {
+		x.entry.Allowed = false
+	}
+	x.carried = true
+	f.write(x)
+}
+
+// abandon leaves the client without an answer, because it is gone or has to go.
+func (x *exchange) abandon(reason string) {
+	x.entry.Reason = reason
+	panic(http.ErrAbortHandler)
+}
+
+// WriteHeader notes the final status.
+func (x *exchange) WriteHeader(code int) {
+	if code >= 200 {
+		x.entry.Status = code
+		if x.closing {
+			x.Header().Set("Connection", "close")
+		}
+	}
+	x.ResponseWriter.WriteHeader(code)
+}
+
+func (x *exchange) Write(p []byte) (int, error) {
+	n, err := x.ResponseWriter.Write(p)
+	x.received.Add(int64(n))
+	return n, err
+}
+
+// Unwrap lets http.ResponseController flush and hijack.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// pathOf is a request's path for its record: no query, no user, no end of length.
+func pathOf(r *http.Request) string {
+	path := r.URL.EscapedPath()
+	return path[:min(len(path), maxRecordedPath)]
+}

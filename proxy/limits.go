@@ -1,0 +1,50 @@
+package proxy
+
+import "time"
+
+const (
+	// maxHeaderBytes bounds a request's head. More is 431.
+	maxHeaderBytes = 64 << 10
+	// maxResponseHeaderBytes bounds an upstream's head. More is 502.
+	maxResponseHeaderBytes = 256 << 10
+	// maxLine bounds one line of a request's head; the head's own bound is lower, so
+	// it only keeps the framing check from hoarding.
+	maxLine = 2 * maxHeaderBytes
+	// maxChunkLine bounds a chunk's size with its extensions, as net/http does.
+	maxChunkLine = 4 << 10
+	// maxSniff is how many first bytes tell TLS from HTTP from all else.
+	maxSniff = 24
+	// maxRecordedPath and maxRecordedName bound what a client can write into a record.
+	maxRecordedPath = 2 << 10
+	maxRecordedName = 253
+
+	// maxStreams bounds the concurrent requests of one HTTP/2 connection.
+	maxStreams = 250
+	// maxUpstreams is how many upstreams keep connections for one session. The one
+	// used longest ago makes room, and its idle connections are closed.
+	maxUpstreams = 256
+	// maxIdlePerUpstream is how many connections one upstream keeps between requests.
+	maxIdlePerUpstream = 32
+
+	// openTimeout bounds the first byte and the TLS handshake of a connection to us,
+	// and of a tunnel inside it.
+	openTimeout = 30 * time.Second
+	// headTimeout bounds the reading of a request's head (slowloris).
+	headTimeout = 30 * time.Second
+	// idleTimeout is how long a client's connection may wait between two requests.
+	idleTimeout = 10 * time.Minute
+	// upstreamIdleTimeout is how long an upstream's connection is kept unused.
+	upstreamIdleTimeout = 90 * time.Second
+	// upstreamTLSTimeout bounds the TLS handshake with an upstream.
+	upstreamTLSTimeout = 15 * time.Second
+	// continueTimeout is how long an upload that asked waits for "100 Continue".
+	continueTimeout = time.Second
+	// pingAfter and pingTimeout find an HTTP/2 upstream that died without a word.
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
+	// maxAcceptPause is the longest wait after accept failed, as it does when the
+	// process is out of file descriptors.
+	maxAcceptPause = time.Second
+	// copyBuffer is the size of one piece of a body.
+	copyBuffer = 32 << 10
+)

@@ -1,0 +1,83 @@
+package proxy
+
+import (
+	"net/http"
+
+	"github.com/av-project/av/proxy/match"
+	"github.com/av-project/av/vault"
+)
+
+// serveOuter answers what a client sends to an HTTP proxy: CONNECT, or a request in
+// absolute form.
+func (s *serving) serveOuter(w http.ResponseWriter, r *http.Request) {
+	l := linkIn(r.Context())
+	l.serve(func() {
+		x := l.open(w, r)
+		defer x.record()
+		session, refused := l.identify(r)
+		if refused != nil {
+			if r.Context().Err() != nil {
+				x.abandon(reasonGone) // which is why the vault gave no answer
+			}
+			x.refuse(*refused)
+			return
+		}
+		x.of(session)
+		switch {
+		case r.Method == http.MethodConnect:
+			s.connect(x, r, session)
+		case r.URL.Host != "":
+			s.absolute(x, r, session)
+		default:
+			x.refuse(badRequest("not_proxied", "this is a proxy: send CONNECT, or a request with a whole URL"))
+		}
+	})
+}
+
+// absolute carries a request that names its whole URL.
+func (s *serving) absolute(x *exchange, r *http.Request, session *vault.Session) {
+	target, secure, err := match.Absolute(r.URL)
+	if err != nil {
+		x.refuse(badRequest("bad_target", err.Error()))
+		return
+	}
+	x.to(target)
+	s.carry(x, r, route{session, s.lease(session), target, secure})
+}
+
+// connect judges a CONNECT, and opens the tunnel.
+func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) {
+	target, err := match.Connect(r.RequestURI)
+	if err != nil {
+		x.refuse(badRequest("bad_target", err.Error()))
+		return
+	}
+	x.to(target)
+	verdict := session.Policy().Decide(target)
+	x.judged(verdict)
+	if !verdict.Allow {
+		// Nothing was resolved, dialled or minted for it, and nothing will be.
+		x.refuse(denied(target, verdict))
+		return
+	}
+	conn, head, err := hijack(x)
+	if err != nil {
+		s.log.Error("cannot hijack", "err", err)
+		x.abandon("the connection cannot become a tunnel")
+	}
+	x.carried = true
+	t := &tunnel{serving: s, session: session, lease: s.lease(session), target: target}
+	reason, ours := t.run(conn, head)
+	if t.requests.Load() > 0 && reason == "" {
+		// Its requests have their own records.
+		x.silent = true
+		return
+	}
+	x.entry.Reason = reason
+	if reason == "" {
+		x.entry.Reason = "the tunnel was closed before a request came"
+	}
+	if ours {
+		x.entry.Allowed = false
+	}
+}

@@ -1,0 +1,95 @@
+// Package proxy carries the requests of a session to their upstreams.
+// It judges each one, puts the credential in on the way, and leaves exactly one
+// record of it, whatever happens.
+package proxy
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"log"
+	"log/slog"
+	"time"
+
+	"github.com/av-project/av/proxy/ca"
+	"github.com/av-project/av/proxy/egress"
+	"github.com/av-project/av/vault"
+)
+
+// ServerName is the name on the certificate that the proxy shows to its own clients.
+// It is in no DNS; who connects verifies it against the vault's authority.
+const ServerName = "proxy.av.internal"
+
+// Sessions finds out whose connection it is.
+type Sessions interface {
+	SessionByToken(ctx context.Context, token string) (*vault.Session, error)
+	SessionByCertificate(ctx context.Context, der []byte) (*vault.Session, error)
+}
+
+// Recorder takes the record of each request. It must not wait for a disk.
+type Recorder interface {
+	Record(vault.Entry)
+}
+
+// Config is what a Proxy needs. Logger, Now and RootCAs may be left out. What is handed
+// in must not be changed afterwards.
+type Config struct {
+	Authority *ca.Authority
+	Sessions  Sessions
+	Recorder  Recorder
+	Guard     *egress.Guard
+	// Logger is told what no record has room for; nil discards it.
+	Logger *slog.Logger
+	Now    func() time.Time
+	// RootCAs vouch for upstreams; nil means the system's.
+	RootCAs *x509.CertPool
+}
+
+// Proxy serves any number of listeners.
+type Proxy struct {
+	authority *ca.Authority
+	sessions  Sessions
+	recorder  Recorder
+	guard     *egress.Guard
+	log       *slog.Logger
+	errorLog  *log.Logger // log, for the packages of the standard library
+	now       func() time.Time
+	roots     *x509.CertPool
+	buffers   buffers
+}
+
+// New checks the configuration.
+func New(c Config) (*Proxy, error) {
+	switch {
+	case c.Authority == nil:
+		return nil, errors.New("a proxy needs an authority")
+	case c.Sessions == nil:
+		return nil, errors.New("a proxy needs sessions")
+	case c.Recorder == nil:
+		// Nothing is carried that is not recorded.
+		return nil, errors.New("a proxy needs a recorder")
+	case c.Guard == nil:
+		return nil, errors.New("a proxy needs an egress guard")
+	}
+	p := &Proxy{
+		authority: c.Authority, sessions: c.Sessions, recorder: c.Recorder, guard: c.Guard,
+		log: c.Logger, now: c.Now, roots: c.RootCAs,
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	p.errorLog = slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
+	if p.now == nil {
+		p.now = time.Now
+	}
+	if p.roots == nil {
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			// A machine without roots still reaches the upstreams whose CA a service names.
+			p.log.Warn("no system certificates", "err", err)
+			roots = x509.NewCertPool()
+		}
+		p.roots = roots
+	}
+	return p, nil
+}

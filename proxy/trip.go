@@ -1,0 +1,98 @@
+package proxy
+
+import (
+	"net/http"
+	"net/http/httputil"
+	"strings"
+
+	"github.com/av-project/av/proxy/match"
+)
+
+// trip is one request on its way to its upstream.
+type trip struct {
+	route
+	x        *exchange
+	upstream *upstream
+	put      func(*http.Request) // puts the credential in; nil if there is none
+	upgrade  string              // the answer that a WebSocket handshake must bring
+}
+
+// rewrite makes the request that leaves. The headers that end at a proxy are gone by
+// now, so a credential that the client nominated in Connection is not.
+func (t *trip) rewrite(p *httputil.ProxyRequest) {
+	out, port := p.Out, uint16(match.HTTPPort)
+	out.URL.Scheme = "http"
+	if t.secure {
+		out.URL.Scheme, port = "https", match.HTTPSPort
+	}
+	out.URL.Host = t.target.String()
+	out.URL.User = nil
+	out.URL.RawQuery = p.In.URL.RawQuery // as it was sent, semicolons and all
+	out.Host = match.Authority(t.target, port)
+	stripProxy(out.Header)
+	stripProxy(out.Trailer)
+	if t.put != nil {
+		t.put(out)
+	}
+	if out.Body != nil {
+		out.Body = &requestBody{ReadCloser: out.Body, x: t.x, in: p.In.Trailer, out: out.Trailer}
+	}
+	t.upstream.sendOnce(out)
+}
+
+// stripProxy removes what is between a client and its proxy, in CGI's spelling too.
+func stripProxy(h http.Header) {
+	for name := range h {
+		if len(name) > 5 && strings.EqualFold(name[:5], "proxy") && (name[5] == '-' || name[5] == '_') {
+			delete(h, name)
+		}
+	}
+}
+
+// answered looks at the upstream's head before the client sees it.
+func (t *trip) answered(res *http.Response) error {
+	stripProxy(res.Header)
+	res.Header.Del(errorHeader) // only av speaks for av
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		if !acceptsWebSocket(res.Header, t.upgrade) {
+			return errUpgrade
+		}
+		t.x.entry.Status = res.StatusCode
+		res.Body = countStream(res.Body, t.x)
+		return nil
+	}
+	if _, ok := res.Header["Content-Type"]; !ok {
+		t.x.Header()["Content-Type"] = nil // or the server would guess one
+	}
+	if len(res.Trailer) > 0 && t.x.major == 1 {
+		// HTTP/2 may have both; HTTP/1 has trailers only where it counts no bytes.
+		res.Header.Del("Content-Length")
+	}
+	res.Body = &responseBody{res.Body, t.x, res.Request.Context()}
+	return nil
+}
+
+// failed answers for an upstream that did not.
+func (t *trip) failed(_ http.ResponseWriter, r *http.Request, err error) {
+	bad := t.x.link.malformed()
+	switch {
+	case t.lease.ctx.Err() != nil:
+		t.x.abandon(reasonEnded)
+	case bad != nil:
+		// Before the context: the server ends it with the first byte that it cannot read.
+		t.x.closing = true
+		t.x.refuse(badRequest("malformed", bad.reason))
+	case t.x.fault.Load(), r.Context().Err() != nil:
+		t.x.abandon(reasonGone)
+	default:
+		t.x.refuse(explain(err, t.target))
+	}
+}
+
+// brokenOff is deferred: it knows one reason for an unfinished answer that the record
+// does not.
+func (t *trip) brokenOff() {
+	if !t.x.carried && t.x.entry.Reason == "" && t.lease.ctx.Err() != nil {
+		t.x.entry.Reason = reasonEnded
+	}
+}

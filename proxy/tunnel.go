@@ -1,0 +1,153 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/av-project/av/proxy/match"
+	"github.com/av-project/av/vault"
+	"github.com/av-project/av/vault/policy"
+)
+
+// tunnel is an accepted CONNECT: a connection that the client takes for the upstream.
+type tunnel struct {
+	*serving
+	session *vault.Session
+	lease   *lease
+	target  policy.Target
+	secure  bool // TLS with our leaf, not plain HTTP
+	link    *link
+
+	requests atomic.Int64 // that have a record of their own
+	handlers room
+}
+
+// hijack takes the connection out of the server, with what the client sent early.
+func hijack(x *exchange) (net.Conn, []byte, error) {
+	conn, rw, err := http.NewResponseController(x).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	x.entry.Status = http.StatusOK
+	head := make([]byte, rw.Reader.Buffered())
+	_, _ = io.ReadFull(rw.Reader, head) // they are there
+	return conn.(*wire).Conn, head, nil
+}
+
+// run serves the tunnel until it closes. A reason says why it carried nothing; ours
+// tells whether that was our refusal.
+func (t *tunnel) run(conn net.Conn, head []byte) (reason string, ours bool) {
+	defer conn.Close()
+	// An open tunnel must not outlive the grant it was opened under.
+	defer closeWhenDone(t.lease.ctx, conn)()
+	_ = conn.SetDeadline(time.Now().Add(openTimeout))
+	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection Established\r\n\r\n"); err != nil {
+		return "the client went away", false
+	}
+	speech, seen, err := listen(conn, head)
+	if err != nil {
+		return closedWhile("waiting for the first byte", err), false
+	}
+	raw := &seenConn{Conn: conn, head: seen, tunnel: t}
+	t.link = &link{serving: t.serving, tunnel: t}
+	var inner net.Conn
+	switch {
+	case speech == speaksTLS:
+		t.secure = true
+		inner, err = t.handshake(raw)
+		if sni, ok := errors.AsType[*sniError](err); ok {
+			return sni.Error(), true
+		}
+		if err != nil {
+			return closedWhile("in the TLS handshake", err), false
+		}
+	case speech == speaksHTTP && t.target.Port != match.HTTPSPort:
+		inner = t.framed(raw)
+	case speech == speaksHTTP:
+		return "plain HTTP to the port of HTTPS", true
+	default:
+		return "neither TLS nor HTTP", true
+	}
+	_ = conn.SetDeadline(time.Time{})
+	done := make(chan struct{})
+	t.link.finish = func() { close(done) }
+	if t.innerQueue.push(inner) {
+		<-done
+	}
+	t.handlers.shut()
+	return "", false
+}
+
+// listen reads until it knows what the client speaks.
+func listen(conn net.Conn, head []byte) (speech, []byte, error) {
+	for {
+		if s := sniff(head); s != undecided {
+			return s, head, nil
+		}
+		more := make([]byte, maxSniff)
+		n, err := conn.Read(more)
+		head = append(head, more[:n]...)
+		if n == 0 && err != nil {
+			return undecided, head, err
+		}
+	}
+}
+
+// handshake shows the client our leaf. A client that speaks HTTP/1 is framed.
+func (t *tunnel) handshake(raw *seenConn) (net.Conn, error) {
+	secure := tls.Server(raw, t.innerTLS)
+	if err := secure.HandshakeContext(t.lease.ctx); err != nil {
+		return nil, err
+	}
+	if secure.ConnectionState().NegotiatedProtocol == "h2" {
+		return secure, nil
+	}
+	return t.framed(secure), nil
+}
+
+func (t *tunnel) framed(conn net.Conn) net.Conn {
+	t.link.wire = &wire{Conn: conn, link: t.link}
+	return t.link.wire
+}
+
+// sniError is a ClientHello for another host than its tunnel's.
+type sniError struct{ name string }
+
+func (e *sniError) Error() string {
+	return fmt.Sprintf("the TLS server name %q is not the tunnel's host", e.name[:min(len(e.name), maxRecordedName)])
+}
+
+// agreeSNI comes before the leaf: a tunnel that was allowed for one name is not given
+// a certificate for it to talk to another.
+func agreeSNI(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if !match.AgreesSNI(hello.Conn.(*seenConn).tunnel.target, hello.ServerName) {
+		return nil, &sniError{hello.ServerName}
+	}
+	return nil, nil
+}
+
+// closedWhile says how a tunnel ended early. The texts of crypto/tls hold nothing of
+// what was sent.
+func closedWhile(doing string, err error) string {
+	op, isOp := errors.AsType[*net.OpError](err)
+	switch {
+	case isOp && op.Op == "remote error":
+		return fmt.Sprintf("the client broke the TLS handshake off (%v): it may not trust av's certificate, or pin another", op.Err)
+	case isOp && op.Op == "local error":
+		return fmt.Sprintf("failed %s: %v", doing, op.Err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "timed out " + doing
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, context.Canceled), isOp:
+		return "closed " + doing
+	}
+	return fmt.Sprintf("failed %s: %v", doing, err)
+}

@@ -1,0 +1,133 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/av-project/av/vault/policy"
+)
+
+// upstream is the connections to one target under one rule.
+type upstream struct {
+	transport *http.Transport
+	// What its connections have spoken so far.
+	http1, http2 atomic.Bool
+}
+
+func (l *lease) newUpstream(service *policy.Service, target policy.Target) *upstream {
+	u := &upstream{}
+	roots := l.roots
+	var grant netip.AddrPort
+	if service != nil {
+		grant = service.Upstream.Address
+		if service.Upstream.CA != "" {
+			roots = roots.Clone()
+			roots.AppendCertsFromPEM([]byte(service.Upstream.CA))
+		}
+	}
+	u.transport = &http.Transport{
+		// No Proxy: an HTTP_PROXY in our own environment may well be ourselves.
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return l.dial(ctx, target, grant)
+		},
+		TLSClientConfig: &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			RootCAs:            roots,
+			ClientSessionCache: tls.NewLRUClientSessionCache(maxIdlePerUpstream),
+			VerifyConnection: func(state tls.ConnectionState) error {
+				spoken := &u.http1
+				if state.NegotiatedProtocol == "h2" {
+					spoken = &u.http2
+				}
+				spoken.Store(true)
+				return nil
+			},
+		},
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    upstreamTLSTimeout,
+		ExpectContinueTimeout:  continueTimeout,
+		IdleConnTimeout:        upstreamIdleTimeout,
+		MaxIdleConnsPerHost:    maxIdlePerUpstream,
+		MaxResponseHeaderBytes: maxResponseHeaderBytes,
+		// A body reaches the client in the coding in which it was sent.
+		DisableCompression: true,
+		HTTP2:              &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+	}
+	return u
+}
+
+// dial opens a connection that ends with the session at the latest.
+func (l *lease) dial(ctx context.Context, target policy.Target, grant netip.AddrPort) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+	conn, err := l.guard.Dial(ctx, target.Host, target.Port, grant)
+	if err != nil {
+		return nil, err
+	}
+	return &leasedConn{conn, closeWhenDone(l.ctx, conn)}, nil
+}
+
+type leasedConn struct {
+	net.Conn
+	stop func() bool
+}
+
+func (c *leasedConn) Close() error {
+	c.stop()
+	return c.Conn.Close()
+}
+
+func (c *leasedConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// sendOnce keeps the transport from sending a request again by its own decision, as it
+// does with one that it can repeat when a kept connection breaks. The client knows
+// better whether to ask twice.
+func (u *upstream) sendOnce(r *http.Request) {
+	if r.Body != nil {
+		return // what was read from the client cannot be read again
+	}
+	// The transport takes these as leave to repeat. In this spelling it sends them, but
+	// does not look.
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, ok := r.Header[name]; ok {
+			delete(r.Header, name)
+			r.Header[strings.ToLower(name)] = values
+		}
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+	default:
+		return
+	}
+	// HTTP/2 repeats only what the upstream says it has not begun.
+	if u.http1.Load() || !u.http2.Load() {
+		r.Body = emptyBody{}
+		r.TransferEncoding = []string{"identity"} // neither chunked nor probed for a first byte
+	}
+}
+
+// emptyBody is a body that the transport does not know to be empty.
+type emptyBody struct{}
+
+func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (emptyBody) Close() error             { return nil }
+
+// buffers lends the pieces in which bodies are copied.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte {
+	if piece, ok := b.pool.Get().(*[]byte); ok {
+		return *piece
+	}
+	return make([]byte, copyBuffer)
+}
+
+func (b *buffers) Put(piece []byte) { b.pool.Put(&piece) }
