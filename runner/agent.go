@@ -42,6 +42,7 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
+	width, height, _ := b.Streams.size()
 	id, err := b.engine.CreateContainer(context.WithoutCancel(ctx), engine.Container{
 		Name: b.run.Agent(), Image: ref, Labels: b.run.Labels(),
 		Entrypoint: b.Command[:1], Command: b.Command[1:],
@@ -52,6 +53,7 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 		Tmpfs:     map[string]string{homeInBox: fmt.Sprintf("exec,mode=0700,uid=%d,gid=%d", uid, gid)},
 		PidsLimit: agentPids,
 		TTY:       b.Streams.terminal(),
+		Width:     width, Height: height,
 		OpenStdin: true,
 		Init:      true,
 	})
@@ -97,21 +99,16 @@ func trustEnv(bundle string) []string {
 	return env
 }
 
-// prepare makes the container ready while the walls go up: the CA goes in, and the
-// command is looked for, so that a misspelt one is an error of words.
-func (a *agent) prepare(ctx context.Context, ca []byte) error {
-	return together(
-		func() error { return installCA(ctx, a.engine, a.id, ca) },
-		func() error { return a.findCommand(ctx) },
-	)
-}
-
-// findCommand looks for the command in the image. What may come from the workspace
-// cannot be seen yet, and is left to the engine.
-func (a *agent) findCommand(ctx context.Context) error {
+// missing tells whether the image lacks the command. It is asked only when the
+// engine's init could not run it: to look for a file in a container that does not run
+// takes an engine as long as to start one.
+func (a *agent) missing(ctx context.Context) bool {
 	name := a.command[0]
+	if path.IsAbs(name) && !strings.HasPrefix(path.Clean(name), workspaceInBox+"/") {
+		return a.notThere(ctx, name)
+	}
 	if strings.Contains(name, "/") {
-		return nil
+		return false // in the workspace, which is not in the container's own file system
 	}
 	search := defaultPath
 	for _, kv := range a.image.Env {
@@ -119,24 +116,20 @@ func (a *agent) findCommand(ctx context.Context) error {
 			search = v
 		}
 	}
-	dirs := strings.Split(search, ":")
-	results := make([]error, len(dirs))
-	steps := make([]func() error, len(dirs))
-	for i, dir := range dirs {
-		steps[i] = func() error {
-			_, results[i] = a.engine.Stat(ctx, a.id, path.Join("/", dir, name))
-			return nil
+	var candidates []string
+	for _, dir := range strings.Split(search, ":") {
+		candidates = append(candidates, path.Join("/", dir, name))
+	}
+	return a.notThere(ctx, candidates...)
+}
+
+// notThere tells whether none of the paths is in the container. A path that cannot be
+// looked at is no proof of absence.
+func (a *agent) notThere(ctx context.Context, paths ...string) bool {
+	for _, p := range paths {
+		if err := a.engine.Stat(ctx, a.id, p); !errors.Is(err, engine.ErrNotFound) {
+			return false
 		}
 	}
-	if err := together(steps...); err != nil {
-		return err
-	}
-	for _, err := range results {
-		// A directory that cannot be looked into is no proof of absence.
-		if !errors.Is(err, engine.ErrNotFound) {
-			return nil
-		}
-	}
-	return &NotStarted{127, fmt.Sprintf("the image has no command %q", name),
-		"look at what the image holds, or name another with --image"}
+	return true
 }

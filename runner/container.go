@@ -71,21 +71,10 @@ func (b *box) build(ctx context.Context) (err error) {
 	if err := b.hold(); err != nil {
 		return err
 	}
-	var gateImage, agentImage string
 	err = together(
 		func() error { return b.openSession(ctx) },
-		func() (err error) {
-			gateImage, agentImage, err = b.findImages(ctx)
-			return err
-		},
-	)
-	if err != nil {
-		return err
-	}
-	err = together(
 		func() error { return b.createNetwork(ctx) },
-		func() error { return b.createGate(ctx, gateImage) },
-		func() error { return b.createAgent(ctx, agentImage) },
+		func() error { return b.createContainers(ctx) },
 	)
 	if err != nil {
 		return err
@@ -99,7 +88,9 @@ func (b *box) build(ctx context.Context) (err error) {
 			return b.gate.Enclose(ctx, b.run, relay, b.session.Identity(), images.FirewallScriptSHA256())
 		},
 		func() error { return b.raiseHostWalls(relay) },
-		func() error { return b.agent.prepare(ctx, b.session.Identity().CA) },
+		func() error {
+			return installCA(ctx, b.engine, b.agent.id, b.agent.image, filepath.Join(b.Home, "cache"), b.session.Identity().CA)
+		},
 	)
 }
 
@@ -139,13 +130,25 @@ func (b *box) openSession(ctx context.Context) error {
 	return nil
 }
 
-func (b *box) findImages(ctx context.Context) (gate, agent string, err error) {
+// createContainers creates both containers, each as soon as its image is there.
+func (b *box) createContainers(ctx context.Context) error {
 	builder := images.Builder{Engine: b.engine, Program: b.Program, Say: b.Say}
-	err = together(
-		func() (err error) { gate, err = builder.Gate(ctx); return err },
-		func() (err error) { agent, err = b.agentImage(ctx, builder); return err },
+	return together(
+		func() error {
+			image, err := builder.Gate(ctx)
+			if err != nil {
+				return err
+			}
+			return b.createGate(ctx, image)
+		},
+		func() error {
+			image, err := b.agentImage(ctx, builder)
+			if err != nil {
+				return err
+			}
+			return b.createAgent(ctx, image)
+		},
 	)
-	return gate, agent, err
 }
 
 // agentImage gives the image that the user named, fetched if it is not here yet.

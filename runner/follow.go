@@ -41,7 +41,14 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 	select {
 	case e := <-exit:
 		// What the command wrote last is still on its way.
-		return e.Code, errors.Join(e.Err, <-output)
+		if err := errors.Join(e.Err, <-output); err != nil {
+			return 0, err
+		}
+		// 127 is also what a shell in the box says of a command that it does not find.
+		if e.Code == 127 && a.missing(ctx) {
+			return 0, noCommand(a.command[0])
+		}
+		return e.Code, nil
 	case e := <-b.gate.Done():
 		return 0, fmt.Errorf("the gate ended during the run (exit code %d), and the box has no network without it: %s", e.Code, b.gate.Log())
 	}
@@ -81,13 +88,17 @@ func (a *agent) resize(ctx context.Context, s Streams) {
 	}
 }
 
+func noCommand(command string) error {
+	return &NotStarted{127, fmt.Sprintf("the image has no command %q", command), "look at what the image holds, or name another with --image"}
+}
+
 // notStarted says of an engine's refusal to start a command what a shell would.
 // Engines tell the cause in words only.
 func notStarted(err error, command string) error {
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "executable file not found"), strings.Contains(text, "no such file or directory"):
-		return &NotStarted{127, fmt.Sprintf("the image has no command %q", command), "name another image with --image"}
+		return noCommand(command)
 	case strings.Contains(text, "permission denied"), strings.Contains(text, "is a directory"):
 		return &NotStarted{126, fmt.Sprintf("the command %q may not be run", command), "is it executable?"}
 	}

@@ -7,6 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/av-project/av/netiso/engine"
 )
@@ -21,15 +25,16 @@ const (
 	maxBundle = 4 << 20
 )
 
-// installCA makes the box trust the proxy's certificates.
-func installCA(ctx context.Context, e *engine.Engine, id string, ca []byte) error {
-	own, err := readFile(ctx, e, id, systemBundle)
-	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+// installCA makes the box trust the proxy's certificates. cache is a folder for what
+// was read out of images before.
+func installCA(ctx context.Context, e *engine.Engine, id string, image engine.Image, cache string, ca []byte) error {
+	roots, err := imageRoots(ctx, e, id, image, cache)
+	if err != nil {
 		return err
 	}
-	bundle := append(append(bytes.TrimRight(own, "\n"), '\n'), ca...)
+	bundle := slices.Concat(bytes.TrimRight(roots, "\n"), []byte("\n"), ca)
 	files := []file{{"etc/av", nil}, {bundleInBox[1:], bundle}}
-	if err == nil {
+	if len(roots) > 0 {
 		files = append(files, file{systemBundle[1:], bundle})
 	}
 	archive, err := pack(files)
@@ -37,6 +42,41 @@ func installCA(ctx context.Context, e *engine.Engine, id string, ca []byte) erro
 		return fmt.Errorf("pack the CA bundle: %w", err)
 	}
 	return e.CopyTo(ctx, id, "/", archive)
+}
+
+// imageRoots gives the roots that an image trusts, empty where it has none. An image
+// never changes under its id, so they are read out of it once: that takes an engine
+// as long as to start a container.
+func imageRoots(ctx context.Context, e *engine.Engine, id string, image engine.Image, cache string) ([]byte, error) {
+	path := filepath.Join(cache, "roots-"+strings.TrimPrefix(image.ID, "sha256:")+".pem")
+	if roots, err := os.ReadFile(path); err == nil {
+		return roots, nil
+	}
+	roots, err := readFile(ctx, e, id, systemBundle)
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+		return nil, err
+	}
+	return roots, keep(path, roots)
+}
+
+// keep writes a file of the cache in one step, so that nobody reads half of it.
+func keep(path string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make the cache: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return fmt.Errorf("write to the cache: %w", err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write to the cache: %w", err)
+	}
+	return nil
 }
 
 // file goes into a container; without content it is a folder.

@@ -32,8 +32,11 @@ type Container struct {
 	PidsLimit  int64
 	Memory     int64 // bytes; 0: the engine's default
 	TTY        bool
-	OpenStdin  bool
-	Init       bool // run the engine's own init as pid 1: it reaps and passes signals on
+	// Width and Height of the terminal, in characters. Engines before 23.0 want them
+	// said again once the container runs.
+	Width, Height uint16
+	OpenStdin     bool
+	Init          bool // run the engine's own init as pid 1: it reaps and passes signals on
 }
 
 // Bind is a path of the engine's host put into a container.
@@ -71,6 +74,7 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 		Sysctls:        c.Sysctls,
 		Tmpfs:          c.Tmpfs,
 		Init:           &c.Init,
+		ConsoleSize:    [2]uint{uint(c.Height), uint(c.Width)},
 		// What an agent prints goes to the person who runs it, and to no file of the
 		// engine's that nobody rotates.
 		LogConfig: container.LogConfig{Type: "none"},
@@ -184,9 +188,9 @@ func (e *Engine) CopyFrom(ctx context.Context, id, path string) (io.ReadCloser, 
 	return body, wrap(err, "read %s from container", path)
 }
 
-// Stat looks at one path in a container's file system. ErrNotFound says that
-// there is none.
-func (e *Engine) Stat(ctx context.Context, id, path string) (link string, err error) {
-	stat, err := e.api.ContainerStatPath(ctx, id, path)
-	return stat.LinkTarget, wrap(err, "look for %s in container", path)
+// Stat looks for one path in a container's file system. ErrNotFound says that there
+// is none.
+func (e *Engine) Stat(ctx context.Context, id, path string) error {
+	_, err := e.api.ContainerStatPath(ctx, id, path)
+	return wrap(err, "look for %s in container", path)
 }
