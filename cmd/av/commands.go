@@ -1,0 +1,18 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// commands lists every command of av, in the order in which help shows them.
+func commands(e *env) []*cobra.Command {
+	return []*cobra.Command{
+		runCommand(e),
+		initCommand(e),
+		credentialCommand(e),
+		serviceCommand(e),
+		pruneCommand(e),
+		caCommand(e),
+		versionCommand(e),
+		gateCommand(e),
+		watchdogCommand(e),
+	}
+}

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/av-project/av/netiso/gate"
+)
+
+// gateCommand is what runs in the gate's container.
+func gateCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:    "gate",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, stop := interruptible(c.Context())
+			defer stop()
+			return gate.Run(ctx, e.stdin, e.stdout)
+		},
+	}
+}

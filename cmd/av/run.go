@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/av-project/av/netiso"
+	"github.com/av-project/av/runner"
+	"github.com/av-project/av/vault/policy"
+)
+
+// runFlags are what `av run` can be told.
+type runFlags struct {
+	isolation string
+	image     string
+	env       []string
+	allow     []string
+	unmatched string
+	quiet     bool
+}
+
+func runCommand(e *env) *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARG...]",
+		Short: "run a command whose requests get their credentials on the way",
+		Long: `Run a command. Its requests go through av's proxy, which decides what may leave
+and adds the credential that belongs there; the command never holds one.
+
+--isolation=container runs it in a Docker container with no credential, no
+capability and no way out but the proxy. The folder you are in is its /workspace.
+--isolation=host (the default) only sets the proxy's variables: it keeps
+credentials out of the command's environment, and does not hold it to anything.`,
+		Example: `  av run --isolation=container -- claude
+  av run --isolation=container --allow registry.npmjs.org -- npm install`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return withHint(errors.New("no command to run"), "av run --isolation=container -- COMMAND [ARG...]")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return e.run(c.Context(), f, args) },
+	}
+	flags := c.Flags()
+	// The command's own flags are not ours, with or without "--" before it.
+	flags.SetInterspersed(false)
+	isolation := e.getenv("AV_ISOLATION")
+	if isolation == "" {
+		isolation = "host"
+	}
+	flags.StringVar(&f.isolation, "isolation", isolation, "`host` (set variables) or container (closed box); default from AV_ISOLATION")
+	flags.StringVar(&f.image, "image", "", "`IMAGE` for the box (default: av's base image)")
+	flags.StringArrayVarP(&f.env, "env", "e", nil, "set `K=V`, or hand on K, in the command's environment")
+	flags.StringArrayVar(&f.allow, "allow", nil, "let `HOST[:PORT]` be reached without a credential (port 443 if none is named)")
+	flags.StringVar(&f.unmatched, "unmatched", "", "hosts that no service names: `deny` (default in a container) or allow (default on the host)")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
+	return c
+}
+
+// run is `av run`: the flags are made sense of before anything is opened or made.
+func (e *env) run(ctx context.Context, f runFlags, command []string) error {
+	grant, err := f.grant()
+	if err != nil {
+		return err
+	}
+	environment, err := e.boxEnvironment(f.env)
+	if err != nil {
+		return err
+	}
+	// From here on signals are the command's.
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
+	defer signal.Stop(signals)
+
+	logger := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	broker := &broker{open: e.openVault, grant: grant, logger: logger}
+	defer broker.close()
+	spec := runner.Spec{
+		Home: e.home, Command: command, Env: environment, Image: f.image,
+		Broker:   broker,
+		Streams:  runner.Streams{In: e.stdin, Out: e.stdout, Err: e.stderr, Term: e.getenv("TERM")},
+		Signals:  signals,
+		Say:      func(text string) { e.say(f.quiet, text) },
+		Watchdog: e.startWatchdog,
+	}
+	code, err := e.runSpec(ctx, f, spec)
+	if summary, failed := broker.summary(ctx); failed != nil {
+		err = errors.Join(err, failed)
+	} else if summary != "" {
+		e.say(f.quiet, summary)
+	}
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}
+
+func (e *env) runSpec(ctx context.Context, f runFlags, spec runner.Spec) (int, error) {
+	// The vault is opened first of all: without it there is no run, and it may have
+	// to ask for a password before the command takes the terminal.
+	if err := spec.Broker.(*broker).ready(ctx); err != nil {
+		return 0, err
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return 0, fmt.Errorf("find the workspace: %w", err)
+	}
+	if spec.Program, err = os.Executable(); err != nil {
+		return 0, fmt.Errorf("find this program's own file: %w", err)
+	}
+	if spec.Owner, err = netiso.Owner(e.home); err != nil {
+		return 0, err
+	}
+	if f.isolation == "host" {
+		spec.Workspace = dir
+		return runner.Host(ctx, spec, os.Environ())
+	}
+	if spec.Workspace, err = runner.CheckWorkspace(dir, e.home); err != nil {
+		return 0, err
+	}
+	return runner.Container(ctx, spec)
+}
+
+// grant is what the run's session may do, from the flags.
+func (f runFlags) grant() (g sessionGrant, err error) {
+	switch f.isolation {
+	case "container":
+		g.unmatched = policy.Deny
+	case "host":
+		g.unmatched = policy.Allow
+		if f.image != "" {
+			return g, withHint(errors.New("--image needs a container"), "add --isolation=container")
+		}
+	default:
+		return g, withHint(fmt.Errorf("unknown isolation %q", f.isolation), "use --isolation=host or --isolation=container")
+	}
+	switch f.unmatched {
+	case "":
+	case string(policy.Deny), string(policy.Allow):
+		g.unmatched = policy.Unmatched(f.unmatched)
+	default:
+		return g, withHint(fmt.Errorf("unknown answer %q for hosts that no service names", f.unmatched), "use --unmatched=deny or --unmatched=allow")
+	}
+	for _, a := range f.allow {
+		target, err := policy.ParseTarget(a, 443)
+		if err != nil {
+			return g, fmt.Errorf("--allow: %w", err)
+		}
+		g.allow = append(g.allow, target)
+	}
+	return g, nil
+}
+
+// boxEnvironment is what --env asks for. A name alone hands our own value on.
+func (e *env) boxEnvironment(flags []string) ([]string, error) {
+	var out []string
+	for _, kv := range flags {
+		name, _, set := strings.Cut(kv, "=")
+		if name == "" || strings.ContainsAny(name, " \t\n\x00") || strings.Contains(kv, "\x00") {
+			return nil, withHint(fmt.Errorf("--env %q has no name", kv), "use --env NAME=VALUE, or --env NAME to hand on your own")
+		}
+		if !set {
+			value := e.getenv(name)
+			if value == "" {
+				continue
+			}
+			kv = name + "=" + value
+		}
+		out = append(out, kv)
+	}
+	return out, nil
+}
+
+// say prints one line of av's own to the person who waits.
+func (e *env) say(quiet bool, text string) {
+	if !quiet {
+		fmt.Fprintln(e.stderr, "av: "+text)
+	}
+}
