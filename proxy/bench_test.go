@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -74,7 +75,9 @@ func (s *server) direct(h2 bool) *http.Client {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(s.ca))
 	return &http.Client{Transport: &http.Transport{
-		Dial:                func(string, string) (net.Conn, error) { return net.Dial("tcp", s.address().String()) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", s.address().String())
+		},
 		TLSClientConfig:     &tls.Config{RootCAs: roots},
 		ForceAttemptHTTP2:   h2,
 		MaxIdleConnsPerHost: 64,
