@@ -56,8 +56,17 @@ func CreateNetwork(ctx context.Context, e *engine.Engine, run Run, pool netip.Pr
 	return nil, fmt.Errorf("create network %s: the engine refused %d subnets of %s as taken", run.Network(), networkTries, pool)
 }
 
-// Remove removes the network.
+// Remove removes the network. What is still attached to it keeps it: that goes first.
 func (n *Network) Remove(ctx context.Context) error { return n.engine.RemoveNetwork(ctx, n.id) }
+
+// Drop takes the gate off the network and removes it, while the gate's container is
+// still being removed. It is the quick way and may fail, if the gate has died, say;
+// Remove after it does what it left.
+func (n *Network) Drop(ctx context.Context, g *Gate) {
+	if n.engine.Disconnect(ctx, n.id, g.id) == nil {
+		_ = n.Remove(ctx)
+	}
+}
 
 // usedPrefixes lists what a new network must not overlap: the engine's networks and
 // the host's routes, among them a VPN's.

@@ -65,20 +65,32 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 var errRunOver = errors.New("the run is over")
 
 // build puts up everything up to the agent's container, which it prepares and does
-// not start. Steps that do not depend on each other go side by side: an engine
-// takes its time for each.
-func (b *box) build(ctx context.Context) (err error) {
+// not start. Steps that do not depend on each other go side by side: an engine takes
+// its time for each.
+func (b *box) build(ctx context.Context) error {
 	if err := b.hold(); err != nil {
 		return err
 	}
-	err = together(
+	return together(
+		func() error { return b.enclose(ctx) },
+		func() error { return b.prepareAgent(ctx) },
+	)
+}
+
+// enclose makes the namespace, and returns nil when its walls stand and are proved.
+func (b *box) enclose(ctx context.Context) error {
+	err := together(
 		func() error { return b.openSession(ctx) },
 		func() error { return b.createNetwork(ctx) },
-		func() error { return b.createContainers(ctx) },
+		func() error { return b.createGate(ctx) },
 	)
 	if err != nil {
 		return err
 	}
+	b.undo.add(rankContainers, func(ctx context.Context) error {
+		b.network.Drop(ctx, b.gate)
+		return nil
+	})
 	if err := b.listen(ctx); err != nil {
 		return err
 	}
@@ -88,9 +100,6 @@ func (b *box) build(ctx context.Context) (err error) {
 			return b.gate.Enclose(ctx, b.run, relay, b.session.Identity(), images.FirewallScriptSHA256())
 		},
 		func() error { return b.raiseHostWalls(relay) },
-		func() error {
-			return installCA(ctx, b.engine, b.agent.id, b.agent.image, filepath.Join(b.Home, "cache"), b.session.Identity().CA)
-		},
 	)
 }
 
@@ -130,31 +139,26 @@ func (b *box) openSession(ctx context.Context) error {
 	return nil
 }
 
-// createContainers creates both containers, each as soon as its image is there.
-func (b *box) createContainers(ctx context.Context) error {
-	builder := images.Builder{Engine: b.engine, Program: b.Program, Say: b.Say}
-	return together(
-		func() error {
-			image, err := builder.Gate(ctx)
-			if err != nil {
-				return err
-			}
-			return b.createGate(ctx, image)
-		},
-		func() error {
-			image, err := b.agentImage(ctx, builder)
-			if err != nil {
-				return err
-			}
-			return b.createAgent(ctx, image)
-		},
-	)
+func (b *box) builder() images.Builder {
+	return images.Builder{Engine: b.engine, Program: b.Program, Say: b.Say}
+}
+
+// prepareAgent creates the agent's container, and makes it trust the proxy.
+func (b *box) prepareAgent(ctx context.Context) error {
+	image, err := b.agentImage(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.createAgent(ctx, image); err != nil {
+		return err
+	}
+	return installCA(ctx, b.engine, b.agent.id, b.agent.image, filepath.Join(b.Home, "cache"), b.Broker.CA())
 }
 
 // agentImage gives the image that the user named, fetched if it is not here yet.
-func (b *box) agentImage(ctx context.Context, builder images.Builder) (string, error) {
+func (b *box) agentImage(ctx context.Context) (string, error) {
 	if b.Image == "" {
-		return builder.Base(ctx)
+		return b.builder().Base(ctx)
 	}
 	_, err := b.engine.Image(ctx, b.Image)
 	if !errors.Is(err, engine.ErrNotFound) {
@@ -181,7 +185,11 @@ func (b *box) createNetwork(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (b *box) createGate(ctx context.Context, image string) error {
+func (b *box) createGate(ctx context.Context) error {
+	image, err := b.builder().Gate(ctx)
+	if err != nil {
+		return err
+	}
 	script := filepath.Join(b.lease.Dir, "init-firewall.sh")
 	if err := os.WriteFile(script, images.FirewallScript(), 0o444); err != nil {
 		return fmt.Errorf("write the firewall script: %w", err)

@@ -41,7 +41,7 @@ func Host(ctx context.Context, spec Spec, environ []string) (code int, err error
 		return 0, fmt.Errorf("listen for the command: %w", err)
 	}
 	u.add(rankRelay, serve(ctx, session, listener))
-	bundle, err := hostBundle(lease.Dir, session.Identity().CA)
+	bundle, err := hostBundle(lease.Dir, spec.Broker.CA())
 	if err != nil {
 		return 0, err
 	}

@@ -14,6 +14,8 @@ import (
 
 // Broker is the side that holds secrets, as far as a run sees it.
 type Broker interface {
+	// CA is the certificate (PEM) that a command has to trust.
+	CA() []byte
 	// Open makes a session for the run.
 	Open(ctx context.Context, run string) (Session, error)
 }

@@ -103,6 +103,7 @@ func certificate(t *testing.T, name string, parent *x509.Certificate, signer *ec
 	return key, der
 }
 
+func (n *notary) CA() []byte                                           { return n.ca }
 func (n *notary) Open(context.Context, string) (runner.Session, error) { return n, nil }
 func (n *notary) ProxyURL(a net.Addr) string                           { return "http://" + a.String() }
 func (n *notary) Close(context.Context) error                          { n.closed = true; return nil }

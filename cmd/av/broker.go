@@ -64,6 +64,9 @@ func (b *broker) close() {
 	}
 }
 
+// CA is the certificate that the command has to trust.
+func (b *broker) CA() []byte { return b.ca }
+
 // Open makes the run's session.
 func (b *broker) Open(ctx context.Context, run string) (runner.Session, error) {
 	opened, err := b.vault.OpenSession(ctx, vault.Owner(), vault.Grant{Run: run, Unmatched: b.grant.unmatched, Allow: b.grant.allow})

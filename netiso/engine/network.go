@@ -51,6 +51,11 @@ func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
 	return wrap(gone(e.api.NetworkRemove(ctx, id)), "remove network %s", id)
 }
 
+// Disconnect takes a container off a network, running or not.
+func (e *Engine) Disconnect(ctx context.Context, network, container string) error {
+	return wrap(e.api.NetworkDisconnect(ctx, network, container, true), "disconnect from network %s", network)
+}
+
 // Networks lists the networks that carry every one of the labels; all of them
 // where none is given.
 func (e *Engine) Networks(ctx context.Context, labels map[string]string) ([]NetworkInfo, error) {

@@ -48,10 +48,9 @@ func (p Plan) Host(forward string) []HostRule {
 
 // Tables is what the host walls need of iptables, for one family's filter table.
 type Tables interface {
-	NewChain(chain string) error
+	// Restore changes the table by lines of iptables-restore, all of them or none.
+	Restore(lines []string) error
 	ChainExists(chain string) (bool, error)
-	Append(chain string, spec ...string) error
-	InsertFirst(chain string, spec ...string) error
 	DeleteIfExists(chain string, spec ...string) error
 	RemoveChain(chain string) error
 	List(chain string) ([]string, error)
@@ -67,9 +66,9 @@ func (h Host) tables(v6 bool) Tables {
 	return h.V4
 }
 
-// Apply puts the walls up; the run's own chain is complete before anything leads
-// to it. What it did before a failure it takes back.
-func (h Host) Apply(p Plan) (err error) {
+// Apply puts the walls up, in one step for each family: at no moment does a hook lead
+// to half a chain. What it did before a failure it takes back.
+func (h Host) Apply(p Plan) error {
 	if err := p.Validate(); err != nil {
 		return err
 	}
@@ -77,25 +76,18 @@ func (h Host) Apply(p Plan) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, h.Remove(p))
+	for _, v6 := range []bool{false, true} {
+		lines := p.restoreLines(forward, v6, func(r HostRule) string {
+			if r.Hook {
+				return "-I " + r.Chain + " 1"
+			}
+			return "-A " + r.Chain
+		})
+		if !v6 {
+			lines = append([]string{"-N " + p.Chain()}, lines...)
 		}
-	}()
-	if err := h.V4.NewChain(p.Chain()); err != nil {
-		return fmt.Errorf("make host chain %s: %w", p.Chain(), err)
-	}
-	for _, r := range p.Host(forward) {
-		t := h.tables(r.IPv6)
-		if t == nil {
-			continue
-		}
-		put := t.Append
-		if r.Hook {
-			put = t.InsertFirst
-		}
-		if err := put(r.Chain, r.Spec...); err != nil {
-			return fmt.Errorf("put up host wall %s %s: %w", r.Chain, strings.Join(r.Spec, " "), err)
+		if err := h.restore(v6, lines); err != nil {
+			return errors.Join(fmt.Errorf("put up the host walls of run %s: %w", p.Run, err), h.removeOneByOne(p))
 		}
 	}
 	return nil
@@ -103,6 +95,56 @@ func (h Host) Apply(p Plan) (err error) {
 
 // Remove takes the walls of one run down. What is gone already is a success.
 func (h Host) Remove(p Plan) error {
+	forward, err := h.forwardChain()
+	if err != nil {
+		return err
+	}
+	for _, v6 := range []bool{false, true} {
+		var lines []string
+		for _, line := range p.restoreLines(forward, v6, func(r HostRule) string { return "-D " + r.Chain }) {
+			if !strings.HasPrefix(line, "-D "+p.Chain()) {
+				lines = append(lines, line)
+			}
+		}
+		if !v6 {
+			lines = append(lines, "-F "+p.Chain(), "-X "+p.Chain())
+		}
+		if h.restore(v6, lines) != nil {
+			// One line too many, because somebody was here before, undoes them all.
+			return h.removeOneByOne(p)
+		}
+	}
+	return nil
+}
+
+// restoreLines renders the rules of one family as lines of iptables-restore.
+func (p Plan) restoreLines(forward string, v6 bool, verb func(HostRule) string) []string {
+	var lines []string
+	for _, r := range p.Host(forward) {
+		if r.IPv6 != v6 {
+			continue
+		}
+		line := verb(r)
+		for _, word := range r.Spec {
+			if strings.Contains(word, " ") {
+				word = `"` + word + `"` // the comment; Validate lets no quote into it
+			}
+			line += " " + word
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (h Host) restore(v6 bool, lines []string) error {
+	if t := h.tables(v6); t != nil {
+		return t.Restore(lines)
+	}
+	return nil
+}
+
+// removeOneByOne takes down what is there of a run's walls.
+func (h Host) removeOneByOne(p Plan) error {
 	var failed []error
 	for _, forward := range []string{"DOCKER-USER", "FORWARD"} {
 		for _, r := range p.Host(forward) {
@@ -113,6 +155,13 @@ func (h Host) Remove(p Plan) error {
 			if there, err := t.ChainExists(r.Chain); err != nil || !there {
 				failed = append(failed, err)
 				continue
+			}
+			if r.Spec[len(r.Spec)-1] == p.Chain() {
+				// A rule that names a chain which is gone cannot be there, nor be asked for.
+				if there, err := t.ChainExists(p.Chain()); err != nil || !there {
+					failed = append(failed, err)
+					continue
+				}
 			}
 			failed = append(failed, t.DeleteIfExists(r.Chain, r.Spec...))
 		}

@@ -30,42 +30,54 @@ func newFake(chains ...string) *fakeTables {
 	return f
 }
 
-func (f *fakeTables) do(op, chain string, spec ...string) error {
-	line := strings.TrimSpace(op + " " + chain + " " + strings.Join(spec, " "))
-	f.log = append(f.log, line)
-	if f.fail != "" && strings.HasPrefix(line, f.fail) {
-		return errors.New("no")
+// Restore does what iptables-restore does: all lines, or none of them.
+func (f *fakeTables) Restore(lines []string) error {
+	f.log = append(f.log, lines...)
+	after := map[string][]string{}
+	for c, rules := range f.chains {
+		after[c] = slices.Clone(rules)
 	}
+	for _, l := range lines {
+		if f.fail != "" && strings.HasPrefix(l, f.fail) {
+			return errors.New("no")
+		}
+		verb, rest, _ := strings.Cut(l, " ")
+		chain, spec, _ := strings.Cut(rest, " ")
+		_, there := after[chain]
+		if there == (verb == "-N") {
+			return fmt.Errorf("%s: chain %s", verb, chain)
+		}
+		switch verb {
+		case "-N", "-F":
+			after[chain] = nil
+		case "-X":
+			delete(after, chain)
+		case "-A":
+			after[chain] = append(after[chain], "-A "+rest)
+		case "-I":
+			after[chain] = append([]string{"-A " + chain + strings.TrimPrefix(spec, "1")}, after[chain]...)
+		case "-D":
+			i := slices.Index(after[chain], "-A "+rest)
+			if i < 0 {
+				return fmt.Errorf("no rule %q", l)
+			}
+			after[chain] = slices.Delete(after[chain], i, i+1)
+		default:
+			return fmt.Errorf("unknown line %q", l)
+		}
+	}
+	f.chains = after
 	return nil
 }
 
-func (f *fakeTables) NewChain(c string) error {
-	f.chains[c] = nil
-	return f.do("new", c)
-}
 func (f *fakeTables) ChainExists(c string) (bool, error) { _, ok := f.chains[c]; return ok, nil }
-func (f *fakeTables) Append(c string, spec ...string) error {
-	if err := f.do("append", c, spec...); err != nil {
-		return err
-	}
-	f.chains[c] = append(f.chains[c], line(c, spec))
-	return nil
-}
-func (f *fakeTables) InsertFirst(c string, spec ...string) error {
-	if err := f.do("insert", c, spec...); err != nil {
-		return err
-	}
-	f.chains[c] = append([]string{line(c, spec)}, f.chains[c]...)
-	return nil
-}
 func (f *fakeTables) DeleteIfExists(c string, spec ...string) error {
 	if i := slices.Index(f.chains[c], line(c, spec)); i >= 0 {
 		f.chains[c] = slices.Delete(f.chains[c], i, i+1)
-		return f.do("delete", c, spec...)
 	}
 	return nil
 }
-func (f *fakeTables) RemoveChain(c string) error { delete(f.chains, c); return f.do("remove", c) }
+func (f *fakeTables) RemoveChain(c string) error { delete(f.chains, c); return nil }
 func (f *fakeTables) List(c string) ([]string, error) {
 	return append([]string{"-P " + c + " ACCEPT"}, f.chains[c]...), nil
 }
@@ -140,15 +152,39 @@ func golden(t *testing.T, path, got string) {
 }
 
 func TestHostWallsThatCannotAllGoUpAreTakenDown(t *testing.T) {
-	for _, step := range []string{"append AV-7f3a00c1 -j DROP", "insert INPUT", "insert DOCKER-USER -o"} {
-		v4 := newFake("INPUT", "FORWARD", "DOCKER-USER")
-		v4.fail = step
-		if (Host{V4: v4}).Apply(hostPlan()) == nil {
+	for _, step := range []string{"-A AV-7f3a00c1 -j DROP", "-I INPUT 1 -i av-7f3a00c1", "-I FORWARD"} {
+		v4, v6 := newFake("INPUT", "FORWARD", "DOCKER-USER"), newFake("INPUT", "FORWARD")
+		v4.fail, v6.fail = step, step
+		if (Host{V4: v4, V6: v6}).Apply(hostPlan()) == nil {
 			t.Errorf("a failure at %q was not told", step)
 		}
 		for chain, rules := range v4.chains {
 			if len(rules) > 0 || strings.HasPrefix(chain, "AV-") {
 				t.Errorf("after a failure at %q, %s holds %q", step, chain, rules)
+			}
+		}
+	}
+}
+
+func TestHostWallsOfWhichPartIsGoneAreStillTakenDown(t *testing.T) {
+	for _, gone := range []string{"INPUT", "DOCKER-USER", "AV-7f3a00c1"} {
+		v4 := newFake("INPUT", "FORWARD", "DOCKER-USER")
+		host := Host{V4: v4, V6: newFake("INPUT", "FORWARD")}
+		if err := host.Apply(hostPlan()); err != nil {
+			t.Fatal(err)
+		}
+		if gone == "AV-7f3a00c1" {
+			delete(v4.chains, gone)
+			v4.chains["INPUT"] = nil // the kernel keeps no chain's removal while a rule names it
+		} else {
+			v4.chains[gone] = nil
+		}
+		if err := host.Remove(hostPlan()); err != nil {
+			t.Errorf("without %s: %v", gone, err)
+		}
+		for chain, rules := range v4.chains {
+			if len(rules) > 0 || strings.HasPrefix(chain, "AV-") {
+				t.Errorf("without %s, %s holds %q afterwards", gone, chain, rules)
 			}
 		}
 	}
@@ -175,8 +211,8 @@ func TestOnlyOurOwnHostWallsAreFound(t *testing.T) {
 		}
 	}
 	// Rules that only look like ours.
-	_ = v4.Append("INPUT", "-i", "av-deadbeef", "-j", "DROP")
-	_ = v4.Append("INPUT", "-i", "av-deadbeef", "-m", "comment", "--comment", "av run=deadbeef", "-j", "DROP")
+	v4.chains["INPUT"] = append(v4.chains["INPUT"], "-A INPUT -i av-deadbeef -j DROP",
+		`-A INPUT -i av-deadbeef -m comment --comment "av run=deadbeef" -j DROP`)
 	plans, err := host.Standing(hostPlan().Owner)
 	if err != nil {
 		t.Fatal(err)
