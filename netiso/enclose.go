@@ -2,6 +2,7 @@ package netiso
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -74,8 +75,11 @@ type HostWalls struct {
 // namespace are the first lock and stand by themselves.
 func RaiseHostWalls(run Run, relay netip.AddrPort) (*HostWalls, error) {
 	host, err := firewall.OpenHost()
-	if err != nil {
+	if errors.Is(err, firewall.ErrNotAllowed) {
 		return nil, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	w := &HostWalls{host: host, plan: plan(run, relay)}
 	return w, host.Apply(w.plan)

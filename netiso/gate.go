@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/av-project/av/netiso/engine"
 	"github.com/av-project/av/netiso/gate"
@@ -23,6 +24,8 @@ const (
 	gatePids   = 64
 	// goMemory makes the gate's own garbage collector keep below gateMemory.
 	goMemory = "GOMEMLIMIT=48MiB"
+	// reportTimeout is what the walls may take; they take a tenth of a second.
+	reportTimeout = 60 * time.Second
 	// maxReport is the longest report that is read, in bytes.
 	maxReport = 256 << 10
 )
@@ -32,7 +35,8 @@ type Gate struct {
 	engine *engine.Engine
 	id     string
 	stdio  *engine.Stdio
-	exit   <-chan engine.Exit
+	exit   engine.Exit
+	done   chan struct{} // closed when the gate has ended, and exit says how
 	log    *tailBuffer
 	output sync.WaitGroup
 }
@@ -71,7 +75,12 @@ func (g *Gate) Start(ctx context.Context, config gate.Config) (gate.Report, erro
 		return gate.Report{}, err
 	}
 	// The gate lives as long as the run does, not as long as its start.
-	g.exit = g.engine.Wait(context.WithoutCancel(ctx), g.id)
+	exit := g.engine.Wait(context.WithoutCancel(ctx), g.id)
+	g.done = make(chan struct{})
+	go func() {
+		g.exit = <-exit
+		close(g.done)
+	}()
 	stdout, writer := io.Pipe()
 	g.output.Go(func() { writer.CloseWithError(g.stdio.Split(writer, g.log)) })
 	if err := g.engine.StartContainer(ctx, g.id); err != nil {
@@ -84,6 +93,8 @@ func (g *Gate) Start(ctx context.Context, config gate.Config) (gate.Report, erro
 }
 
 func (g *Gate) report(ctx context.Context, stdout *io.PipeReader) (gate.Report, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, reportTimeout, errors.New("the gate does not report"))
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() { stdout.CloseWithError(context.Cause(ctx)) })
 	defer stop()
 	var report gate.Report
@@ -105,8 +116,16 @@ func (g *Gate) report(ctx context.Context, stdout *io.PipeReader) (gate.Report, 
 	return report, nil
 }
 
-// Done answers when the gate ends. The agent has no network then.
-func (g *Gate) Done() <-chan engine.Exit { return g.exit }
+// Done is closed when the gate has ended. The agent has no network then.
+func (g *Gate) Done() <-chan struct{} { return g.done }
+
+// Failure is how the gate ended, once it has.
+func (g *Gate) Failure() error {
+	if g.exit.Err != nil {
+		return fmt.Errorf("the gate was lost: %w", g.exit.Err)
+	}
+	return fmt.Errorf("the gate ended with exit code %d: %s", g.exit.Code, g.Log())
+}
 
 // Log is the end of what the gate wrote to its standard error.
 func (g *Gate) Log() string { return g.log.String() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/netiso/gate"
 	"github.com/av-project/av/scripts/require"
 )
 
@@ -66,6 +68,83 @@ func TestOwnerIsDrawnOnceForAHome(t *testing.T) {
 	other, err := Owner(t.TempDir())
 	if err != nil || other == names[0] {
 		t.Errorf("another home is %q, %v", other, err)
+	}
+}
+
+// A copy has the name of the original and not its locks: from there every live run of
+// the original would look dead.
+func TestCopiedHomeGetsAnOwnerOfItsOwn(t *testing.T) {
+	home, second := t.TempDir(), t.TempDir()
+	original, err := Owner(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(ownerFile(home))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(ownerFile(second), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := KnownOwner(second); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the copy has a name: %v", err)
+	}
+	if name, err := Owner(second); err != nil || name == original {
+		t.Errorf("the copy is called %q as the original, %v", name, err)
+	}
+	if name, err := Owner(home); err != nil || name != original {
+		t.Errorf("the original is now %q, %v", name, err)
+	}
+}
+
+func TestLookingForAnOwnerMakesNothing(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "none")
+	if _, err := KnownOwner(home); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(home); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder was made: %v", err)
+	}
+}
+
+func TestReportThatDiffersFromThePlanIsRefused(t *testing.T) {
+	canary, err := NewCanary(netip.MustParseAddr("127.0.0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer canary.Close()
+	p := plan(NewRun("0123456789abcdef"), netip.MustParseAddrPort("10.83.4.1:40123"))
+	var rules []string
+	section := ""
+	for _, r := range p.Namespace() {
+		head := "# ipv4 " + r.Table
+		if r.IPv6 {
+			head = "# ipv6 " + r.Table
+		}
+		if head != section {
+			section = head
+			rules = append(rules, head)
+		}
+		rules = append(rules, r.Spec)
+	}
+	good := gate.Report{Rules: rules, ScriptSHA256: "ours"}
+	if err := Verify(p, "ours", good, canary); err != nil {
+		t.Fatalf("control: %v", err)
+	}
+	if Verify(p, "another", good, canary) == nil {
+		t.Error("another script was accepted")
+	}
+	if Verify(p, "ours", gate.Report{ScriptSHA256: "ours"}, canary) == nil {
+		t.Error("a report without rules was accepted")
+	}
+	conn, err := net.Dial("tcp4", canary.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = conn.Read(make([]byte, 1)) // the canary closes it, having counted
+	conn.Close()
+	if Verify(p, "ours", good, canary) == nil {
+		t.Error("walls with a reachable canary were accepted")
 	}
 }
 

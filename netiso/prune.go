@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -62,13 +61,14 @@ func (p *Pruner) Prune(ctx context.Context, removed func(Leftover)) error {
 	return errors.Join(append(failed, p.unnamed())...)
 }
 
-// PruneRun takes one run apart, once it is dead.
-func (p *Pruner) PruneRun(ctx context.Context, run string) error {
+// PruneRun takes one run apart, once it is dead, and tells how much there was.
+func (p *Pruner) PruneRun(ctx context.Context, run string) (removed int, err error) {
 	found, err := p.find(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return p.pruneRun(ctx, run, found[run], func(Leftover) {})
+	err = p.pruneRun(ctx, run, found[run], func(Leftover) { removed++ })
+	return removed, err
 }
 
 func (p *Pruner) pruneRun(ctx context.Context, run string, things []Leftover, removed func(Leftover)) error {
@@ -88,13 +88,32 @@ func (p *Pruner) pruneRun(ctx context.Context, run string, things []Leftover, re
 		return nil // it has ended by itself since it was listed
 	}
 	sort.SliceStable(things, func(i, j int) bool { return kindOrder[things[i].Kind] < kindOrder[things[j].Kind] })
+	var failed []error
 	for _, thing := range things {
+		if thing.Kind == KindFolder && len(failed) > 0 {
+			break // it is what the next prune finds the run by
+		}
 		if err := p.remove(ctx, thing); err != nil {
-			return fmt.Errorf("prune run %s: %w", run, err)
+			failed = append(failed, &notPruned{thing, err})
+			continue
 		}
 		removed(thing)
 	}
-	return nil
+	return errors.Join(failed...)
+}
+
+// notPruned is a thing that could not be removed.
+type notPruned struct {
+	thing Leftover
+	err   error
+}
+
+func (n *notPruned) Error() string {
+	return fmt.Sprintf("cannot remove the %s %s of run %s: %v", n.thing.Kind, n.thing.Name, n.thing.Run, n.err)
+}
+func (n *notPruned) Unwrap() error { return n.err }
+func (n *notPruned) Hint() string {
+	return "take off what somebody else has attached to it, then run `av prune` again"
 }
 
 func (p *Pruner) remove(ctx context.Context, l Leftover) error {
@@ -137,8 +156,6 @@ func (p *Pruner) find(ctx context.Context) (map[string][]Leftover, error) {
 	return found, nil
 }
 
-var runID = regexp.MustCompile(`^[0-9a-f]{8}$`)
-
 func (p *Pruner) findOnEngine(ctx context.Context, put func(Leftover)) error {
 	if p.Engine == nil {
 		return nil
@@ -147,11 +164,11 @@ func (p *Pruner) findOnEngine(ctx context.Context, put func(Leftover)) error {
 	if err != nil {
 		return err
 	}
-	// The labels are asked again, of the answer: what goes by a filter alone goes by
-	// accident when the filter is misread. A run id is looked at because it becomes
-	// part of a path.
+	// Labels and name, not labels alone: `docker commit` hands a container's labels on
+	// to an image, and so to whatever its owner makes of it.
 	for _, c := range containers {
-		if ownedBy(p.Owner, c.Labels) && runID.MatchString(c.Labels[LabelRun]) {
+		run := Run{ID: c.Labels[LabelRun], Owner: p.Owner}
+		if run.owns(c.Labels) && (c.Name == run.Gate() || c.Name == run.Agent()) {
 			put(Leftover{Run: c.Labels[LabelRun], Kind: KindContainer, Name: c.Name, id: c.ID})
 		}
 	}
@@ -160,7 +177,8 @@ func (p *Pruner) findOnEngine(ctx context.Context, put func(Leftover)) error {
 		return err
 	}
 	for _, n := range networks {
-		if ownedBy(p.Owner, n.Labels) && runID.MatchString(n.Labels[LabelRun]) {
+		run := Run{ID: n.Labels[LabelRun], Owner: p.Owner}
+		if run.owns(n.Labels) && n.Name == run.Network() {
 			put(Leftover{Run: n.Labels[LabelRun], Kind: KindNetwork, Name: n.Name, id: n.ID})
 		}
 	}

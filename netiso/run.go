@@ -11,7 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"regexp"
+	"syscall"
 )
 
 // Labels on everything that av creates on an engine. Prune touches nothing else.
@@ -50,29 +51,68 @@ func (r Run) Bridge() string  { return "av-" + r.ID }
 func (r Run) Gate() string    { return "av-" + r.ID + "-gate" }
 func (r Run) Agent() string   { return "av-" + r.ID + "-agent" }
 
-// Owner reads the random name of this av home, and makes it when there is none.
-// Two users of one engine, or one home on two machines' engines, are so told
-// apart: whether a run is alive can only be asked where its lock is.
+// Owner gives the random name of this av home, and makes it when there is none. Two
+// users of one engine, or two homes of one user, are so told apart: whether a run is
+// alive can only be asked where its lock is.
 func Owner(home string) (string, error) {
-	path := filepath.Join(home, "owner")
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(home, 0o700); err != nil {
-			return "", fmt.Errorf("make av's folder: %w", err)
-		}
-		if err := writeOnce(path, randomHex(8)+"\n"); err != nil {
-			return "", fmt.Errorf("name av's folder: %w", err)
-		}
-		content, err = os.ReadFile(path)
+	owner, err := KnownOwner(home)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return owner, err
 	}
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return "", fmt.Errorf("make av's folder: %w", err)
+	}
+	inode, err := inodeOf(home)
+	if err != nil {
+		return "", fmt.Errorf("name av's folder: %w", err)
+	}
+	if err := writeOnce(ownerFile(home), fmt.Sprintf("%s %d\n", randomHex(8), inode)); err != nil {
+		return "", fmt.Errorf("name av's folder: %w", err)
+	}
+	return KnownOwner(home)
+}
+
+// KnownOwner is Owner for those who only look: fs.ErrNotExist says that no run has
+// come from this home yet.
+func KnownOwner(home string) (string, error) {
+	content, err := os.ReadFile(ownerFile(home))
 	if err != nil {
 		return "", fmt.Errorf("read the name of av's folder: %w", err)
 	}
-	owner := strings.TrimSpace(string(content))
-	if _, err := hex.DecodeString(owner); err != nil || len(owner) != 16 {
-		return "", fmt.Errorf("%s does not hold a name that av gave", path)
+	inode, err := inodeOf(home)
+	if err != nil {
+		return "", fmt.Errorf("read the name of av's folder: %w", err)
+	}
+	var owner string
+	var named uint64
+	if _, err := fmt.Sscanf(string(content), "%s %d\n", &owner, &named); err != nil || !ownerName.MatchString(owner) {
+		return "", fmt.Errorf("%s does not hold a name that av gave", ownerFile(home))
+	}
+	if named != inode {
+		// A copy of another home: with its name, but without its locks, every live run
+		// of the original would look dead from here.
+		if err := os.Remove(ownerFile(home)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("forget the name of the folder that this one was copied from: %w", err)
+		}
+		return "", fmt.Errorf("this folder has no name of its own yet: %w", fs.ErrNotExist)
 	}
 	return owner, nil
+}
+
+var ownerName = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
+func ownerFile(home string) string { return filepath.Join(home, "owner") }
+
+func inodeOf(path string) (uint64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, errors.New("this system does not tell one folder from another")
+	}
+	return stat.Ino, nil
 }
 
 // writeOnce makes a file with its whole content, or leaves the one that another
@@ -93,10 +133,13 @@ func writeOnce(path, content string) error {
 	return nil
 }
 
-// ownedBy tells whether an object is one that av made for this owner, whatever
-// its name is: a foreign thing may well be called "av-…".
-func ownedBy(owner string, labels map[string]string) bool {
-	return labels[LabelIsolation] == "1" && labels[LabelOwner] == owner && labels[LabelRun] != ""
+var runID = regexp.MustCompile(`^[0-9a-f]{8}$`)
+
+// owns tells whether labels are those that av gave to a thing of this run. The id is
+// looked at because it becomes part of a path.
+func (r Run) owns(labels map[string]string) bool {
+	return labels[LabelIsolation] == "1" && labels[LabelOwner] == r.Owner &&
+		labels[LabelRun] == r.ID && runID.MatchString(r.ID)
 }
 
 // ownerFilter lists what av made for one owner.

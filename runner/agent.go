@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/av-project/av/netiso"
@@ -16,6 +20,8 @@ const (
 	workspaceInBox = "/workspace"
 	// homeInBox is the command's HOME: memory, gone with the run.
 	homeInBox = "/home/agent"
+	// homeSize bounds what can be written there, in bytes: it is the host's memory.
+	homeSize = 2 << 30
 	// agentPids bounds a fork bomb.
 	agentPids = 4096
 	// defaultPath is what engines search where an image sets no PATH.
@@ -29,6 +35,9 @@ type agent struct {
 	id      string
 	image   engine.Image
 	command []string
+	env     []string // what the user has set
+	// workspace is the folder of the host that is at workspaceInBox.
+	workspace string
 }
 
 // createAgent creates the container. It can be created before the gate runs, but
@@ -43,14 +52,16 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 		return err
 	}
 	width, height, _ := b.Streams.size()
-	id, err := b.engine.CreateContainer(context.WithoutCancel(ctx), engine.Container{
+	create, done := b.creating(ctx)
+	defer done()
+	id, err := b.engine.CreateContainer(create, engine.Container{
 		Name: b.run.Agent(), Image: ref, Labels: b.run.Labels(),
 		Entrypoint: b.Command[:1], Command: b.Command[1:],
 		User: fmt.Sprintf("%d:%d", uid, gid), Dir: workspaceInBox,
 		Env:       append(boxEnv(b.Streams), b.Env...),
 		Network:   "container:" + b.run.Gate(),
 		Binds:     []engine.Bind{{Source: b.Workspace, Target: workspaceInBox}},
-		Tmpfs:     map[string]string{homeInBox: fmt.Sprintf("exec,mode=0700,uid=%d,gid=%d", uid, gid)},
+		Tmpfs:     map[string]string{homeInBox: fmt.Sprintf("exec,mode=0700,size=%d,uid=%d,gid=%d", homeSize, uid, gid)},
 		PidsLimit: agentPids,
 		TTY:       b.Streams.terminal(),
 		Width:     width, Height: height,
@@ -60,7 +71,7 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	b.agent = agent{engine: b.engine, id: id, image: image, command: b.Command}
+	b.agent = agent{engine: b.engine, id: id, image: image, command: b.Command, env: b.Env, workspace: b.Workspace}
 	b.undo.add(rankContainers, func(ctx context.Context) error { return b.engine.RemoveContainer(ctx, id) })
 	return ctx.Err()
 }
@@ -99,37 +110,60 @@ func trustEnv(bundle string) []string {
 	return env
 }
 
-// missing tells whether the image lacks the command. It is asked only when the
-// engine's init could not run it: to look for a file in a container that does not run
+// explain says why the command could not be run, after the engine's init has ended
+// with 126 or 127; nil where it could, and the code is the command's own, as a shell
+// gives it for something else. It is asked then only: to look for a file in a container
 // takes an engine as long as to start one.
-func (a *agent) missing(ctx context.Context) bool {
+func (a *agent) explain(ctx context.Context, code int) error {
 	name := a.command[0]
-	if path.IsAbs(name) && !strings.HasPrefix(path.Clean(name), workspaceInBox+"/") {
-		return a.notThere(ctx, name)
+	mode, err := a.find(ctx, name)
+	switch {
+	case errors.Is(err, engine.ErrNotFound) && code == 127:
+		return noCommand(name)
+	case err == nil && code == 126 && (mode.IsDir() || mode.Perm()&0o111 == 0):
+		return &NotStarted{126, fmt.Sprintf("the command %q may not be run", name), "is it a program, and executable?"}
 	}
-	if strings.Contains(name, "/") {
-		return false // in the workspace, which is not in the container's own file system
+	return nil
+}
+
+// find looks for a command as an init does: as a path, or along PATH.
+func (a *agent) find(ctx context.Context, name string) (fs.FileMode, error) {
+	if !strings.Contains(name, "/") {
+		for _, dir := range strings.Split(a.path(), ":") {
+			// A folder that cannot be looked into is no proof of absence.
+			if mode, err := a.engine.Stat(ctx, a.id, path.Join("/", dir, name)); !errors.Is(err, engine.ErrNotFound) {
+				return mode, err
+			}
+		}
+		return 0, engine.ErrNotFound
 	}
+	full := name
+	if !path.IsAbs(name) {
+		full = path.Join(workspaceInBox, name)
+	}
+	inside, below := strings.CutPrefix(path.Clean(full), workspaceInBox+"/")
+	if !below {
+		return a.engine.Stat(ctx, a.id, full)
+	}
+	// The workspace is not in the container's own file system. What is there now the
+	// command may have made itself; a link is not followed, lest it lead out.
+	info, err := os.Lstat(filepath.Join(a.workspace, inside))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, engine.ErrNotFound
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Mode(), nil
+}
+
+// path is the PATH that the command is looked for on.
+func (a *agent) path() string {
 	search := defaultPath
-	for _, kv := range a.image.Env {
+	for _, kv := range slices.Concat(a.image.Env, a.env) {
 		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
 			search = v
 		}
 	}
-	var candidates []string
-	for _, dir := range strings.Split(search, ":") {
-		candidates = append(candidates, path.Join("/", dir, name))
-	}
-	return a.notThere(ctx, candidates...)
-}
-
-// notThere tells whether none of the paths is in the container. A path that cannot be
-// looked at is no proof of absence.
-func (a *agent) notThere(ctx context.Context, paths ...string) bool {
-	for _, p := range paths {
-		if err := a.engine.Stat(ctx, a.id, p); !errors.Is(err, engine.ErrNotFound) {
-			return false
-		}
-	}
-	return true
+	return search
 }

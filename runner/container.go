@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,11 +26,15 @@ type box struct {
 	undo   undo
 
 	lease   *netiso.Lease
+	watched *watchdog
 	session Session
 	network *netiso.Network
 	gate    *netiso.Gate
 	agent   agent
 	relay   net.Listener
+
+	// uncertain: a request to the engine was given up, and may still be carried out.
+	uncertain atomic.Bool
 }
 
 // Container runs a command in a box and gives its exit code. Walls before people:
@@ -43,6 +49,9 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 	if !eng.Local() {
 		return 0, &remoteEngine{eng.Host()}
 	}
+	if spec.Workspace, err = checkWorkspace(spec.Workspace, spec.Home, eng.Host()); err != nil {
+		return 0, err
+	}
 	b := &box{Spec: spec, engine: eng, run: netiso.NewRun(spec.Owner)}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -56,10 +65,21 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 		code, err = b.agent.follow(ctx, b)
 	}
 	cancel(errRunOver)
+	return code, errors.Join(err, b.takeDown())
+}
+
+// takeDown undoes the run. The watchdog is sent away only when all is undone; else it
+// goes on where we had to stop.
+func (b *box) takeDown() error {
 	if failed := b.undo.run(); failed != nil {
-		err = errors.Join(err, &leftBehind{failed})
+		b.watched.abandon()
+		return &leftBehind{failed}
 	}
-	return code, err
+	if b.uncertain.Load() {
+		b.watched.abandon()
+		return nil
+	}
+	return b.watched.dismiss()
 }
 
 var errRunOver = errors.New("the run is over")
@@ -121,12 +141,8 @@ func (b *box) hold() error {
 	}
 	b.lease = lease
 	b.undo.add(rankLease, func(context.Context) error { return lease.Release() })
-	dismiss, err := watch(b.Watchdog, b.run.ID)
-	if err != nil {
-		return err
-	}
-	b.undo.add(rankSession, dismiss)
-	return nil
+	b.watched, err = watch(b.Watchdog, b.run.ID)
+	return err
 }
 
 func (b *box) openSession(ctx context.Context) error {
@@ -171,12 +187,28 @@ func (b *box) agentImage(ctx context.Context) (string, error) {
 	return b.Image, nil
 }
 
-// What is created on the engine is created on a context that does not end half way:
-// a request that is given up may still be carried out, and nobody would know its
-// answer.
+// createTimeout bounds a request that creates something. It is long: an engine that
+// has much to do is not one that is gone.
+const createTimeout = 60 * time.Second
+
+// creating gives the context for a request that creates something on the engine. It
+// does not end with the run's: a request that is given up may still be carried out,
+// and nobody would know its answer. Where it must be given up all the same, the
+// watchdog sweeps up after us.
+func (b *box) creating(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
+	return ctx, func() {
+		if ctx.Err() != nil {
+			b.uncertain.Store(true)
+		}
+		cancel()
+	}
+}
 
 func (b *box) createNetwork(ctx context.Context) error {
-	network, err := netiso.CreateNetwork(context.WithoutCancel(ctx), b.engine, b.run, netiso.DefaultPool)
+	create, done := b.creating(ctx)
+	defer done()
+	network, err := netiso.CreateNetwork(create, b.engine, b.run, netiso.DefaultPool)
 	if err != nil {
 		return err
 	}
@@ -194,7 +226,9 @@ func (b *box) createGate(ctx context.Context) error {
 	if err := os.WriteFile(script, images.FirewallScript(), 0o444); err != nil {
 		return fmt.Errorf("write the firewall script: %w", err)
 	}
-	gate, err := netiso.CreateGate(context.WithoutCancel(ctx), b.engine, b.run, image, script)
+	create, done := b.creating(ctx)
+	defer done()
+	gate, err := netiso.CreateGate(create, b.engine, b.run, image, script)
 	if err != nil {
 		return err
 	}
@@ -237,9 +271,11 @@ func (b *box) raiseHostWalls(relay netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	if walls != nil {
-		b.undo.add(rankContainers, walls.Remove)
+	if walls == nil {
+		b.Say("no right to change the host's rules: the walls in the box stand without the second ones on the host")
+		return nil
 	}
+	b.undo.add(rankWalls, walls.Remove)
 	return nil
 }
 
@@ -272,4 +308,6 @@ type leftBehind struct{ err error }
 
 func (l *leftBehind) Error() string { return fmt.Sprintf("something was left behind: %v", l.err) }
 func (l *leftBehind) Unwrap() error { return l.err }
-func (l *leftBehind) Hint() string  { return "run `av prune`" }
+func (l *leftBehind) Hint() string {
+	return "av goes on trying for a while; after that, run `av prune`"
+}

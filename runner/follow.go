@@ -28,6 +28,12 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 	}
 	defer restore()
 	output := b.Streams.join(stdio)
+	// A gate that was restarted meanwhile has another namespace, without walls.
+	select {
+	case <-b.gate.Done():
+		return 0, b.gate.Failure()
+	default:
+	}
 	if err := a.engine.StartContainer(ctx, a.id); err != nil {
 		return 0, notStarted(err, a.command[0])
 	}
@@ -38,19 +44,26 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 	defer forwarding.Wait()
 	defer close(ended)
 
-	select {
-	case e := <-exit:
-		// What the command wrote last is still on its way.
-		if err := errors.Join(e.Err, <-output); err != nil {
-			return 0, err
+	var written bool
+	for {
+		select {
+		case err := <-output:
+			if err != nil {
+				return 0, fmt.Errorf("pass the command's output on: %w", err)
+			}
+			written, output = true, nil
+		case e := <-exit:
+			// What the command wrote last may still be on its way.
+			if !written {
+				e.Err = errors.Join(e.Err, <-output)
+			}
+			if e.Err == nil && (e.Code == 126 || e.Code == 127) {
+				e.Err = a.explain(ctx, e.Code)
+			}
+			return e.Code, e.Err
+		case <-b.gate.Done():
+			return 0, fmt.Errorf("the box has no network without its gate: %w", b.gate.Failure())
 		}
-		// 127 is also what a shell in the box says of a command that it does not find.
-		if e.Code == 127 && a.missing(ctx) {
-			return 0, noCommand(a.command[0])
-		}
-		return e.Code, nil
-	case e := <-b.gate.Done():
-		return 0, fmt.Errorf("the gate ended during the run (exit code %d), and the box has no network without it: %s", e.Code, b.gate.Log())
 	}
 }
 
@@ -97,7 +110,7 @@ func noCommand(command string) error {
 func notStarted(err error, command string) error {
 	text := err.Error()
 	switch {
-	case strings.Contains(text, "executable file not found"), strings.Contains(text, "no such file or directory"):
+	case strings.Contains(text, "executable file not found"):
 		return noCommand(command)
 	case strings.Contains(text, "permission denied"), strings.Contains(text, "is a directory"):
 		return &NotStarted{126, fmt.Sprintf("the command %q may not be run", command), "is it executable?"}

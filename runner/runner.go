@@ -79,5 +79,5 @@ type NotStarted struct {
 func (n *NotStarted) Error() string { return n.message }
 func (n *NotStarted) Hint() string  { return n.hint }
 
-// ExitCode is what av exits with.
-func (n *NotStarted) ExitCode() int { return n.code }
+// CommandExit is what av exits with.
+func (n *NotStarted) CommandExit() int { return n.code }

@@ -164,8 +164,9 @@ func inBox(t *testing.T, n *notary, change func(*runner.Spec), command ...string
 		Streams: runner.Streams{In: in, Out: &out, Err: &complaints},
 		Signals: make(chan os.Signal),
 		Say:     func(s string) { t.Log(s) },
-		Watchdog: func(string, *os.File) (*os.Process, error) {
-			cmd := exec.Command("true")
+		Watchdog: func(_ string, alive *os.File) (*os.Process, error) {
+			cmd := exec.Command("cat") // goes when its input ends, as a watchdog does
+			cmd.Stdin = alive
 			err := cmd.Start()
 			return cmd.Process, err
 		},
@@ -211,8 +212,39 @@ func TestConnectionPastTheProxyIsCaughtWithItsName(t *testing.T) {
 
 func TestMisspeltCommandIs127AndNamed(t *testing.T) {
 	_, _, _, err := inBox(t, newNotary(t), nil, "clade")
-	var exit interface{ ExitCode() int }
-	if !errors.As(err, &exit) || exit.ExitCode() != 127 || !strings.Contains(err.Error(), `"clade"`) {
+	var exit interface{ CommandExit() int }
+	if !errors.As(err, &exit) || exit.CommandExit() != 127 || !strings.Contains(err.Error(), `"clade"`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Nothing starts in the box before the walls are verified, whatever the gate says.
+func TestNothingRunsBehindWallsThatAreNotProved(t *testing.T) {
+	require.Root(t)
+	require.Docker(t)
+	liar := filepath.Join(t.TempDir(), "lyinggate")
+	build := exec.Command("go", "build", "-o", liar, "./testdata/lyinggate")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	workspace := t.TempDir()
+	for name, c := range map[string]struct {
+		change func(*runner.Spec)
+		runs   bool
+	}{
+		"a gate that lies": {func(s *runner.Spec) { s.Workspace, s.Program = workspace, liar }, false},
+		"control":          {func(s *runner.Spec) { s.Workspace = workspace }, true},
+	} {
+		_, _, _, err := inBox(t, newNotary(t), c.change, "touch", "ran")
+		if (err == nil) != c.runs {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "the box is not closed") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if removed := os.Remove(filepath.Join(workspace, "ran")); (removed == nil) != c.runs {
+			t.Errorf("%s: did the command run? %v", name, removed)
+		}
 	}
 }

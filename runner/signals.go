@@ -15,8 +15,8 @@ func (i *interrupted) Error() string {
 	return fmt.Sprintf("stopped by %v before the command ran", i.signal)
 }
 
-// ExitCode is what a shell says of a command that a signal ended.
-func (i *interrupted) ExitCode() int {
+// CommandExit is what a shell says of a command that a signal ended.
+func (i *interrupted) CommandExit() int {
 	if s, ok := i.signal.(syscall.Signal); ok {
 		return 128 + int(s)
 	}

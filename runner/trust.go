@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,15 +49,15 @@ func installCA(ctx context.Context, e *engine.Engine, id string, image engine.Im
 // never changes under its id, so they are read out of it once: that takes an engine
 // as long as to start a container.
 func imageRoots(ctx context.Context, e *engine.Engine, id string, image engine.Image, cache string) ([]byte, error) {
-	path := filepath.Join(cache, "roots-"+strings.TrimPrefix(image.ID, "sha256:")+".pem")
-	if roots, err := os.ReadFile(path); err == nil {
+	kept := filepath.Join(cache, "roots-"+strings.TrimPrefix(image.ID, "sha256:")+".pem")
+	if roots, err := os.ReadFile(kept); err == nil {
 		return roots, nil
 	}
 	roots, err := readFile(ctx, e, id, systemBundle)
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return nil, err
 	}
-	return roots, keep(path, roots)
+	return roots, keep(kept, roots)
 }
 
 // keep writes a file of the cache in one step, so that nobody reads half of it.
@@ -104,23 +105,50 @@ func pack(files []file) (io.Reader, error) {
 	return &out, archive.Close()
 }
 
-// readFile reads one file of a container that has not started.
-func readFile(ctx context.Context, e *engine.Engine, id, path string) ([]byte, error) {
-	body, err := e.CopyFrom(ctx, id, path)
+// maxLinks is how many symbolic links are followed on the way to a file.
+const maxLinks = 8
+
+// readFile reads one file of a container that has not started. ErrNotFound says that
+// there is no regular file.
+func readFile(ctx context.Context, e *engine.Engine, id, name string) ([]byte, error) {
+	for range maxLinks {
+		content, link, err := readEntry(ctx, e, id, name)
+		if err != nil || link == "" {
+			return content, err
+		}
+		if !path.IsAbs(link) {
+			link = path.Join(path.Dir(name), link)
+		}
+		name = link
+	}
+	return nil, fmt.Errorf("read %s: more than %d symbolic links", name, maxLinks)
+}
+
+// readEntry reads a file, or where a symbolic link leads.
+func readEntry(ctx context.Context, e *engine.Engine, id, name string) (content []byte, link string, err error) {
+	body, err := e.CopyFrom(ctx, id, name)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer body.Close()
 	archive := tar.NewReader(body)
-	if _, err := archive.Next(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	content, err := io.ReadAll(io.LimitReader(archive, maxBundle+1))
+	header, err := archive.Next()
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, "", fmt.Errorf("read %s: %w", name, err)
+	}
+	switch header.Typeflag {
+	case tar.TypeReg:
+	case tar.TypeSymlink:
+		return nil, header.Linkname, nil
+	default:
+		return nil, "", fmt.Errorf("read %s: %w", name, engine.ErrNotFound)
+	}
+	content, err = io.ReadAll(io.LimitReader(archive, maxBundle+1))
+	if err != nil {
+		return nil, "", fmt.Errorf("read %s: %w", name, err)
 	}
 	if len(content) > maxBundle {
-		return nil, fmt.Errorf("read %s: longer than %d bytes", path, maxBundle)
+		return nil, "", fmt.Errorf("read %s: longer than %d bytes", name, maxBundle)
 	}
-	return content, nil
+	return content, "", nil
 }

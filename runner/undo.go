@@ -20,6 +20,7 @@ const (
 	rankSession
 	rankNetwork
 	rankRelay
+	rankWalls // on the host: nothing in the box may be alive without them
 	rankContainers
 	ranks
 )

@@ -19,7 +19,9 @@ import (
 	"github.com/creack/pty"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/scripts/require"
+	"github.com/av-project/av/vault"
 )
 
 // built builds av as it is shipped, once for all tests: the gate's container runs the
@@ -79,7 +81,7 @@ func leftOf(home string) string {
 	if err != nil {
 		return err.Error()
 	}
-	name := strings.TrimSpace(string(owner))
+	name, _, _ := strings.Cut(string(owner), " ")
 	var left strings.Builder
 	for _, list := range [][]string{
 		{"docker", "ps", "-aq", "--filter", "label=av.owner=" + name},
@@ -243,6 +245,122 @@ func TestKilledRunIsTakenApartByItsWatchdog(t *testing.T) {
 	until(t, "nothing to be left of the killed run", time.Minute, func() bool { return leftOf(dir) == "" })
 }
 
+// Requests that the killed process had under way are carried out by the engine after
+// it has died: what they make must go too.
+func TestRunKilledWhileItStartsLeavesNothing(t *testing.T) {
+	dir, env, av := home(t)
+	for _, after := range []time.Duration{20, 35, 50, 65, 80, 100, 150, 250, 400} {
+		cmd := exec.Command(av, "run", "--isolation=container", "--", "sleep", "1000")
+		cmd.Env, cmd.Dir = env, t.TempDir()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(after * time.Millisecond) // a moment of the start; any will do
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+	}
+	// Not "nothing is left for a moment", but nothing that stays: the watchdogs go when
+	// nothing more comes.
+	until(t, "the watchdogs to have gone", 2*time.Minute, func() bool {
+		out, _ := exec.Command("pgrep", "-f", "^av watchdog").Output()
+		for pid := range strings.Lines(string(out)) {
+			environ, _ := os.ReadFile("/proc/" + strings.TrimSpace(pid) + "/environ")
+			if strings.Contains(string(environ), dir) {
+				return false
+			}
+		}
+		return true
+	})
+	if left := leftOf(dir); left != "" {
+		t.Errorf("left behind:\n%s", left)
+	}
+}
+
+// A container that somebody makes of a committed agent inherits its labels.
+func TestPruneSparesWhatOnlyInheritedOurLabels(t *testing.T) {
+	dir, env, av := home(t)
+	r := start(t, av, env, "echo ready; read")
+	owner, err := netiso.KnownOwner(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent, err := exec.Command("docker", "ps", "--filter", "label=av.owner="+owner, "--filter", "name=-agent$", "--format", "{{.Names}}").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimSpace(string(agent))
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("docker", args...).CombinedOutput(); err != nil {
+			t.Fatalf("docker %v: %v: %s", args, err, out)
+		}
+	}
+	mine := "of-" + name
+	run("commit", name, mine)
+	defer exec.Command("docker", "rmi", mine).Run()
+	run("create", "--name", mine, mine, "true")
+	defer exec.Command("docker", "rm", mine).Run()
+	if _, err := io.WriteString(r.stdin, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cmd.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, r.out)
+	}
+	prune := exec.Command(av, "prune")
+	prune.Env = env
+	if out, err := prune.Output(); err != nil || len(out) != 0 {
+		t.Errorf("prune: %v: %s", err, out)
+	}
+	run("inspect", mine)
+}
+
+func TestDeadRunsSessionEndsWithIt(t *testing.T) {
+	dir, env, av := home(t)
+	runOf := func() string {
+		t.Helper()
+		runs, err := os.ReadDir(filepath.Join(dir, "runs"))
+		if err != nil || len(runs) != 1 {
+			t.Fatalf("runs: %v, %v", runs, err)
+		}
+		return runs[0].Name()
+	}
+	stillOpen := func(run string) int {
+		t.Helper()
+		v, err := vault.Open(t.Context(), vault.Options{Home: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		n, err := v.EndRun(t.Context(), vault.Owner(), run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	r := start(t, av, env, "echo ready; sleep 1000")
+	watched := runOf()
+	r.kill(t)
+	until(t, "nothing to be left", time.Minute, func() bool { return leftOf(dir) == "" })
+	if n := stillOpen(watched); n != 0 {
+		t.Errorf("the killed run's session was still open")
+	}
+	// Control: without its watchdog the session stays, and can be seen.
+	r = start(t, av, env, "echo ready; sleep 1000")
+	unwatched := runOf()
+	r.killWatchdog(t)
+	r.kill(t)
+	if n := stillOpen(unwatched); n != 1 {
+		t.Errorf("control: %d sessions of the unwatched run were open, want 1", n)
+	}
+	prune := exec.Command(av, "prune")
+	prune.Env = env
+	if out, err := prune.CombinedOutput(); err != nil {
+		t.Errorf("prune: %v: %s", err, out)
+	}
+}
+
 func TestPruneClearsTheDeadAndSparesTheLiving(t *testing.T) {
 	dir, env, av := home(t)
 	prune := func() string {
@@ -400,6 +518,12 @@ func TestUserWhoMayNotUseDockerIsToldSo(t *testing.T) {
 	}
 	if out, err := as("init", "--no-password"); err != nil {
 		t.Fatalf("av init: %v: %s", err, out)
+	}
+	if out, err := as("run", "--", "cat", "/proc/self/stat"); err != nil {
+		t.Fatalf("a host run: %v: %s", err, out)
+	}
+	if out, err := as("run", "--", "sh", "-c", "cat /proc/$PPID/environ"); err == nil || !strings.Contains(out, "Permission denied") {
+		t.Errorf("the environment that av was started with can be read by its command: %v: %s", err, out)
 	}
 	out, err := as("run", "--isolation=container", "--", "true")
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 125 ||

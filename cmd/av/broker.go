@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/av-project/av/netiso"
@@ -52,16 +50,37 @@ func (b *broker) ready(ctx context.Context) (err error) {
 	}
 	b.ca = certificate
 	b.proxy, err = proxy.New(proxy.Config{
-		Authority: authority, Sessions: b.vault, Recorder: b.vault,
+		Authority: authority, Sessions: own{b}, Recorder: b.vault,
 		Guard: egress.New(net.DefaultResolver, &net.Dialer{}), Logger: b.logger, Now: time.Now,
 	})
 	return err
 }
 
-func (b *broker) close() {
-	if b.vault != nil {
-		b.vault.Close()
+// close closes the vault; an error says that a record may be missing.
+func (b *broker) close() error {
+	if b.vault == nil {
+		return nil
 	}
+	return b.vault.Close()
+}
+
+// own lets through the one session that this process has opened. A vault holds those
+// of other runs too, and a run's proxy serves no other run, alive or dead.
+type own struct{ broker *broker }
+
+func (o own) check(s *vault.Session, err error) (*vault.Session, error) {
+	if err == nil && s.Run() != o.broker.run {
+		return nil, vault.ErrNoSession
+	}
+	return s, err
+}
+
+func (o own) SessionByToken(ctx context.Context, token string) (*vault.Session, error) {
+	return o.check(o.broker.vault.SessionByToken(ctx, token))
+}
+
+func (o own) SessionByCertificate(ctx context.Context, der []byte) (*vault.Session, error) {
+	return o.check(o.broker.vault.SessionByCertificate(ctx, der))
 }
 
 // CA is the certificate that the command has to trust.
@@ -98,50 +117,4 @@ func (s *session) Serve(ctx context.Context, listener net.Listener) error {
 
 func (s *session) Close(ctx context.Context) error {
 	return s.broker.vault.EndSession(ctx, vault.Owner(), s.opened.ID)
-}
-
-// summary says in one line what the run asked of the world; nothing where no
-// session was opened.
-func (b *broker) summary(ctx context.Context) (string, error) {
-	if b.run == "" {
-		return "", nil
-	}
-	s, err := b.vault.Summary(ctx, vault.Owner(), b.run)
-	if err != nil {
-		return "", fmt.Errorf("read the run's requests: %w", err)
-	}
-	return describe(s), nil
-}
-
-// describe renders a summary.
-func describe(s vault.Summary) string {
-	var denied []string
-	hints := map[string]bool{}
-	var allow []string
-	for _, h := range s.Hosts {
-		if h.Denied == 0 {
-			continue
-		}
-		denied = append(denied, h.Target.String())
-		if h.Hint != "" && !hints[h.Hint] {
-			hints[h.Hint] = true
-			allow = append(allow, h.Hint)
-		}
-	}
-	line := fmt.Sprintf("%s to %s", count(s.Requests, "request"), count(len(s.Hosts), "host"))
-	if s.Denied == 0 {
-		return line + ", none denied"
-	}
-	line += fmt.Sprintf(", %d denied: %s", s.Denied, strings.Join(denied, ", "))
-	if len(allow) > 0 {
-		line += "; to allow: " + strings.Join(allow, "; ")
-	}
-	return line
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"github.com/av-project/av/netiso/engine"
 	"github.com/av-project/av/netiso/firewall"
 	"github.com/av-project/av/runner"
+	"github.com/av-project/av/vault"
 )
 
 func pruneCommand(e *env) *cobra.Command {
@@ -38,15 +40,25 @@ anything without av's labels.`,
 }
 
 func (e *env) prune(ctx context.Context, asJSON bool) error {
-	pruner, err := e.pruner(ctx)
+	owner, err := netiso.KnownOwner(e.home)
+	if errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintln(e.stderr, "av: nothing to remove: no run has come from "+e.home)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	pruner, err := e.pruner(ctx, owner)
 	if err != nil {
 		return err
 	}
 	defer pruner.Engine.Close()
 	removed := 0
+	runs := map[string]bool{}
 	lines := json.NewEncoder(e.stdout)
 	err = pruner.Prune(ctx, func(l netiso.Leftover) {
 		removed++
+		runs[l.Run] = true
 		if asJSON {
 			_ = lines.Encode(l)
 			return
@@ -56,22 +68,39 @@ func (e *env) prune(ctx context.Context, asJSON bool) error {
 	if err == nil && removed == 0 {
 		fmt.Fprintln(e.stderr, "av: nothing to remove")
 	}
+	for _, run := range sorted(runs) {
+		err = errors.Join(err, e.endSessions(ctx, run))
+	}
 	return err
 }
 
-// pruner looks at the engine, and at the host's rules where it may.
-func (e *env) pruner(ctx context.Context) (*netiso.Pruner, error) {
-	owner, err := netiso.Owner(e.home)
-	if err != nil {
-		return nil, err
+// endSessions makes the token and the certificate of a dead run worth nothing. It
+// needs no password.
+func (e *env) endSessions(ctx context.Context, run string) error {
+	if vault.Absent(e.vaultOptions()) == nil {
+		return nil
 	}
+	v, err := e.openVault(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = v.EndRun(ctx, vault.Owner(), run)
+	return errors.Join(err, v.Close())
+}
+
+// pruner looks at the engine, and at the host's rules where it may.
+func (e *env) pruner(ctx context.Context, owner string) (*netiso.Pruner, error) {
 	eng, err := engine.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	p := &netiso.Pruner{Home: e.home, Owner: owner, Engine: eng}
-	if host, err := firewall.OpenHost(); err == nil {
+	host, err := firewall.OpenHost()
+	switch {
+	case err == nil:
 		p.Walls = &host
+	case !errors.Is(err, firewall.ErrNotAllowed):
+		return nil, errors.Join(err, eng.Close())
 	}
 	return p, nil
 }
@@ -80,49 +109,61 @@ func (e *env) pruner(ctx context.Context) (*netiso.Pruner, error) {
 // own process dies.
 func watchdogCommand(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:    "watchdog RUN",
+		Use:    "watchdog RUN OWNER",
 		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Args:   cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !runner.AwaitRunEnd(e.stdin) {
 				return nil
 			}
-			return e.takeApart(c.Context(), args[0])
+			return e.takeApart(c.Context(), netiso.Run{ID: args[0], Owner: args[1]})
 		},
 	}
 }
 
-// takeApartTries and takeApartPause are how long the watchdog goes on against an
-// engine that is busy or restarting.
 const (
-	takeApartTries = 30
-	takeApartPause = time.Second
+	// sweepPause is how often the watchdog looks for what is left of its run.
+	sweepPause = 250 * time.Millisecond
+	// sweepQuiet is how long nothing must have come to light before it goes: requests
+	// that the dead process had under way are carried out by the engine all the same,
+	// and what they make appears after it was looked for.
+	sweepQuiet = 10 * time.Second
+	// sweepLimit is how long it goes on against an engine that does not answer. What is
+	// left then is for prune.
+	sweepLimit = 5 * time.Minute
 )
 
-func (e *env) takeApart(ctx context.Context, run string) (err error) {
-	if err := netiso.AwaitDeath(e.home, run); err != nil {
+// takeApart removes what a dead run has left, until no more of it comes.
+func (e *env) takeApart(ctx context.Context, run netiso.Run) error {
+	if err := netiso.AwaitDeath(e.home, run.ID); err != nil {
 		return err
 	}
-	for range takeApartTries {
-		if err = e.pruneRun(ctx, run); err == nil {
-			return nil
+	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
+	defer cancel()
+	sessions := e.endSessions(ctx, run.ID)
+	tick := time.NewTicker(sweepPause)
+	defer tick.Stop()
+	for quiet := time.Now(); time.Since(quiet) < sweepQuiet; {
+		removed, err := e.pruneRun(ctx, run)
+		if removed > 0 || err != nil {
+			quiet = time.Now()
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(err, ctx.Err())
-		case <-time.After(takeApartPause):
+			return errors.Join(sessions, err, ctx.Err())
+		case <-tick.C:
 		}
 	}
-	return err
+	return sessions
 }
 
-func (e *env) pruneRun(ctx context.Context, run string) error {
-	pruner, err := e.pruner(ctx)
+func (e *env) pruneRun(ctx context.Context, run netiso.Run) (removed int, err error) {
+	pruner, err := e.pruner(ctx, run.Owner)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer pruner.Engine.Close()
-	return pruner.PruneRun(ctx, run)
+	return pruner.PruneRun(ctx, run.ID)
 }
 
 // watchdogVariables are what the watchdog needs to find av's folder and the engine:
@@ -131,12 +172,12 @@ var watchdogVariables = []string{"PATH", "HOME", "DOCKER_HOST", "DOCKER_API_VERS
 
 // startWatchdog starts this program again as the watchdog of a run. It is a session
 // of its own, so that the terminal's Ctrl-C and hang-up do not end it too.
-func (e *env) startWatchdog(run string, alive *os.File) (*os.Process, error) {
+func (e *env) startWatchdog(run netiso.Run, alive *os.File) (*os.Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program's own file: %w", err)
 	}
-	cmd := exec.Command(self, "watchdog", run)
+	cmd := exec.Command(self, "watchdog", run.ID, run.Owner)
 	cmd.Args[0] = "av"
 	cmd.Env = []string{"AV_HOME=" + e.home}
 	for _, name := range watchdogVariables {

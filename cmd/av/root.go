@@ -57,9 +57,11 @@ func execute(ctx context.Context, e *env, args []string) int {
 		return int(quiet)
 	}
 	e.complain(err)
-	var known interface{ ExitCode() int }
+	// The name is ours alone: errors of os/exec have an ExitCode too, which is that of
+	// some helper program and would be taken for the command's.
+	var known interface{ CommandExit() int }
 	if errors.As(err, &known) {
-		return known.ExitCode()
+		return known.CommandExit()
 	}
 	return exitFailed
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -42,7 +41,7 @@ credentials out of the command's environment, and does not hold it to anything.`
 		Example: `  av run --isolation=container -- claude
   av run --isolation=container --allow registry.npmjs.org -- npm install`,
 		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 || args[0] == "" {
 				return withHint(errors.New("no command to run"), "av run --isolation=container -- COMMAND [ARG...]")
 			}
 			return nil
@@ -81,24 +80,20 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
 	defer signal.Stop(signals)
 
-	logger := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	broker := &broker{open: e.openVault, grant: grant, logger: logger}
-	defer broker.close()
+	broker := &broker{open: e.openVault, grant: grant, logger: e.logger()}
 	spec := runner.Spec{
 		Home: e.home, Command: command, Env: environment, Image: f.image,
-		Broker:   broker,
-		Streams:  runner.Streams{In: e.stdin, Out: e.stdout, Err: e.stderr, Term: e.getenv("TERM")},
-		Signals:  signals,
-		Say:      func(text string) { e.say(f.quiet, text) },
-		Watchdog: e.startWatchdog,
+		Broker:  broker,
+		Streams: runner.Streams{In: e.stdin, Out: e.stdout, Err: e.stderr, Term: e.getenv("TERM")},
+		Signals: signals,
+		Say:     func(text string) { e.say(f.quiet, text) },
 	}
 	code, err := e.runSpec(ctx, f, spec)
-	if summary, failed := broker.summary(ctx); failed != nil {
-		err = errors.Join(err, failed)
-	} else if summary != "" {
+	summary, failed := broker.summary(ctx)
+	if summary != "" && (err == nil || failed != nil) {
 		e.say(f.quiet, summary)
 	}
-	if err != nil {
+	if err := errors.Join(err, failed, broker.close()); err != nil {
 		return err
 	}
 	if code != 0 {
@@ -113,9 +108,9 @@ func (e *env) runSpec(ctx context.Context, f runFlags, spec runner.Spec) (int, e
 	if err := spec.Broker.(*broker).ready(ctx); err != nil {
 		return 0, err
 	}
-	dir, err := os.Getwd()
-	if err != nil {
-		return 0, fmt.Errorf("find the workspace: %w", err)
+	var err error
+	if spec.Workspace, err = os.Getwd(); err != nil {
+		return 0, withHint(fmt.Errorf("find the folder that we are in: %w", err), "it may have been removed: cd to another")
 	}
 	if spec.Program, err = os.Executable(); err != nil {
 		return 0, fmt.Errorf("find this program's own file: %w", err)
@@ -123,12 +118,11 @@ func (e *env) runSpec(ctx context.Context, f runFlags, spec runner.Spec) (int, e
 	if spec.Owner, err = netiso.Owner(e.home); err != nil {
 		return 0, err
 	}
-	if f.isolation == "host" {
-		spec.Workspace = dir
-		return runner.Host(ctx, spec, os.Environ())
+	spec.Watchdog = func(run string, alive *os.File) (*os.Process, error) {
+		return e.startWatchdog(netiso.Run{ID: run, Owner: spec.Owner}, alive)
 	}
-	if spec.Workspace, err = runner.CheckWorkspace(dir, e.home); err != nil {
-		return 0, err
+	if f.isolation == "host" {
+		return runner.Host(ctx, spec, os.Environ())
 	}
 	return runner.Container(ctx, spec)
 }
@@ -169,7 +163,8 @@ func (e *env) boxEnvironment(flags []string) ([]string, error) {
 	for _, kv := range flags {
 		name, _, set := strings.Cut(kv, "=")
 		if name == "" || strings.ContainsAny(name, " \t\n\x00") || strings.Contains(kv, "\x00") {
-			return nil, withHint(fmt.Errorf("--env %q has no name", kv), "use --env NAME=VALUE, or --env NAME to hand on your own")
+			// The value is not repeated: it may be a secret.
+			return nil, withHint(fmt.Errorf("--env wants a name without blanks, not %q", name), "use --env NAME=VALUE, or --env NAME to hand on your own")
 		}
 		if !set {
 			value := e.getenv(name)

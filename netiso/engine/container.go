@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -55,6 +57,14 @@ type ContainerInfo struct {
 // CreateContainer creates a container that can be attached to and started.
 // ErrNotFound says that its image is not there.
 func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, err error) {
+	security := []string{"no-new-privileges"}
+	profile, err := seccompProfile()
+	if err != nil {
+		return "", fmt.Errorf("render the seccomp profile: %w", err)
+	}
+	if profile != "" {
+		security = append(security, "seccomp="+profile)
+	}
 	config := &container.Config{
 		Image: c.Image, Entrypoint: strslice.StrSlice(c.Entrypoint), Cmd: strslice.StrSlice(c.Command),
 		User: c.User, WorkingDir: c.Dir, Env: c.Env, Labels: c.Labels,
@@ -69,7 +79,7 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 		NetworkMode:    container.NetworkMode(c.Network),
 		CapDrop:        strslice.StrSlice{"ALL"},
 		CapAdd:         strslice.StrSlice(c.CapAdd),
-		SecurityOpt:    []string{"no-new-privileges"},
+		SecurityOpt:    security,
 		ReadonlyRootfs: c.ReadOnly,
 		Sysctls:        c.Sysctls,
 		Tmpfs:          c.Tmpfs,
@@ -190,7 +200,7 @@ func (e *Engine) CopyFrom(ctx context.Context, id, path string) (io.ReadCloser, 
 
 // Stat looks for one path in a container's file system. ErrNotFound says that there
 // is none.
-func (e *Engine) Stat(ctx context.Context, id, path string) error {
-	_, err := e.api.ContainerStatPath(ctx, id, path)
-	return wrap(err, "look for %s in container", path)
+func (e *Engine) Stat(ctx context.Context, id, path string) (fs.FileMode, error) {
+	stat, err := e.api.ContainerStatPath(ctx, id, path)
+	return stat.Mode, wrap(err, "look for %s in container", path)
 }

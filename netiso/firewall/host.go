@@ -19,6 +19,10 @@ type HostRule struct {
 	Why  string
 }
 
+// ErrNotAllowed says that this process may not change the host's rules, or that the
+// host has none.
+var ErrNotAllowed = errors.New("no right to change the host's rules")
+
 // Chain is the name of the run's own chain on the host.
 func (p Plan) Chain() string { return "AV-" + p.Run }
 

@@ -1,7 +1,6 @@
 package firewall
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -61,7 +60,7 @@ func mayChange() error {
 		return fmt.Errorf("ask for our capabilities: %w", err)
 	}
 	if sets[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
-		return errors.New("no capability to change the host's rules")
+		return ErrNotAllowed
 	}
 	return nil
 }

@@ -2,7 +2,5 @@
 
 package firewall
 
-import "errors"
-
 // OpenHost fails: only Linux has these tables.
-func OpenHost() (Host, error) { return Host{}, errors.New("host walls need Linux") }
+func OpenHost() (Host, error) { return Host{}, ErrNotAllowed }

@@ -72,6 +72,11 @@ func (f *fakeTables) Restore(lines []string) error {
 
 func (f *fakeTables) ChainExists(c string) (bool, error) { _, ok := f.chains[c]; return ok, nil }
 func (f *fakeTables) DeleteIfExists(c string, spec ...string) error {
+	if to := spec[len(spec)-1]; strings.HasPrefix(to, "AV-") {
+		if _, ok := f.chains[to]; !ok {
+			return fmt.Errorf("chain %s does not exist", to) // as iptables answers to -C
+		}
+	}
 	if i := slices.Index(f.chains[c], line(c, spec)); i >= 0 {
 		f.chains[c] = slices.Delete(f.chains[c], i, i+1)
 	}

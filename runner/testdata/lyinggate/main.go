@@ -1,0 +1,26 @@
+// Command lyinggate is a gate that puts no walls up and says that it has. It reports
+// the digest of the right script: only the rules give it away.
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"os"
+)
+
+func main() {
+	input := bufio.NewReader(os.Stdin)
+	line, _ := input.ReadBytes('\n')
+	var config struct{ Script string }
+	_ = json.Unmarshal(line, &config)
+	script, _ := os.ReadFile(config.Script)
+	digest := sha256.Sum256(script)
+	_ = json.NewEncoder(os.Stdout).Encode(map[string]any{
+		"ScriptSHA256": hex.EncodeToString(digest[:]),
+		"Rules":        []string{"# ipv4 filter", "-P INPUT ACCEPT", "-P FORWARD ACCEPT", "-P OUTPUT ACCEPT"},
+	})
+	_, _ = io.Copy(io.Discard, input)
+}
