@@ -49,20 +49,8 @@ number AV_CATCH_PORT "$catch" 1 65535
 # internal network a default route.
 ip -4 route replace default via "$relay"
 
-# Both tables are replaced whole, in one step each. That drops the engine's own nat
-# rules, which lead 127.0.0.11 to its resolver, and with it to the host's.
+# Each table is replaced whole, in one step.
 iptables-restore --wait 5 <<RULES
-*nat
-:PREROUTING ACCEPT
-:INPUT ACCEPT
-:OUTPUT ACCEPT
-:POSTROUTING ACCEPT
--A OUTPUT -d 127.0.0.11/32 -p udp -m udp --dport 53 -j REDIRECT --to-ports 53
--A OUTPUT -d 127.0.0.11/32 -p tcp -m tcp --dport 53 -j REDIRECT --to-ports 53
--A OUTPUT -o lo -j RETURN
--A OUTPUT -m owner --uid-owner $uid -j RETURN
--A OUTPUT -p tcp -j REDIRECT --to-ports $catch
-COMMIT
 *filter
 :INPUT DROP
 :FORWARD DROP
@@ -92,6 +80,23 @@ if [ -e /proc/net/if_inet6 ]; then
 COMMIT
 RULES
 fi
+
+# This drops the engine's own nat rules, which lead 127.0.0.11 to its resolver, and
+# with it to the host's. It comes last because it is the one that deletes: the kernel
+# lets the next change wait until what was deleted is out of use, for 20 ms.
+iptables-restore --wait 5 <<RULES
+*nat
+:PREROUTING ACCEPT
+:INPUT ACCEPT
+:OUTPUT ACCEPT
+:POSTROUTING ACCEPT
+-A OUTPUT -d 127.0.0.11/32 -p udp -m udp --dport 53 -j REDIRECT --to-ports 53
+-A OUTPUT -d 127.0.0.11/32 -p tcp -m tcp --dport 53 -j REDIRECT --to-ports 53
+-A OUTPUT -o lo -j RETURN
+-A OUTPUT -m owner --uid-owner $uid -j RETURN
+-A OUTPUT -p tcp -j REDIRECT --to-ports $catch
+COMMIT
+RULES
 
 echo "# ipv4 filter"
 iptables --wait 5 -S
