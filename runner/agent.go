@@ -31,11 +31,12 @@ const (
 // agent is the container that the command runs in. It joins the gate's namespace,
 // has no capability at all, and holds nothing that is worth taking.
 type agent struct {
-	engine  *engine.Engine
-	id      string
-	image   engine.Image
-	command []string
-	env     []string // what the user has set
+	engine   *engine.Engine
+	id       string
+	image    engine.Image
+	uid, gid int
+	command  []string
+	env      []string // what the user has set
 	// workspace is the folder of the host that is at workspaceInBox.
 	workspace string
 }
@@ -71,7 +72,7 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	b.agent = agent{engine: b.engine, id: id, image: image, command: b.Command, env: b.Env, workspace: b.Workspace}
+	b.agent = agent{engine: b.engine, id: id, image: image, uid: uid, gid: gid, command: b.Command, env: b.Env, workspace: b.Workspace}
 	b.undo.add(rankContainers, func(ctx context.Context) error { return b.engine.RemoveContainer(ctx, id) })
 	return ctx.Err()
 }

@@ -159,7 +159,7 @@ func (b *box) builder() images.Builder {
 	return images.Builder{Engine: b.engine, Program: b.Program, Say: b.Say}
 }
 
-// prepareAgent creates the agent's container, and makes it trust the proxy.
+// prepareAgent creates the agent's container, and puts in what it lacks.
 func (b *box) prepareAgent(ctx context.Context) error {
 	image, err := b.agentImage(ctx)
 	if err != nil {
@@ -168,7 +168,8 @@ func (b *box) prepareAgent(ctx context.Context) error {
 	if err := b.createAgent(ctx, image); err != nil {
 		return err
 	}
-	return installCA(ctx, b.engine, b.agent.id, b.agent.image, filepath.Join(b.Home, "cache"), b.Broker.CA())
+	clothes := outfit{engine: b.engine, id: b.agent.id, image: b.agent.image, cache: filepath.Join(b.Home, "cache")}
+	return clothes.dress(ctx, b.Broker.CA(), b.agent.uid, b.agent.gid)
 }
 
 // agentImage gives the image that the user named, fetched if it is not here yet.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -56,7 +57,7 @@ func execute(ctx context.Context, e *env, args []string) int {
 	if errors.As(err, &quiet) {
 		return int(quiet)
 	}
-	e.complain(err)
+	e.complain(usageHint(err))
 	// The name is ours alone: errors of os/exec have an ExitCode too, which is that of
 	// some helper program and would be taken for the command's.
 	var known interface{ CommandExit() int }
@@ -64,6 +65,16 @@ func execute(ctx context.Context, e *env, args []string) int {
 		return known.CommandExit()
 	}
 	return exitFailed
+}
+
+// usageHint gives cobra's own errors, which have no type, the hint that all have.
+func usageHint(err error) error {
+	for _, start := range []string{"unknown command", "accepts ", "requires "} {
+		if strings.HasPrefix(err.Error(), start) {
+			return withHint(err, "see `av help`")
+		}
+	}
+	return err
 }
 
 // interruptible ends ctx on the signals that ask a program to stop, so that what is

@@ -122,6 +122,7 @@ func (e *env) runSpec(ctx context.Context, f runFlags, spec runner.Spec) (int, e
 		return e.startWatchdog(netiso.Run{ID: run, Owner: spec.Owner}, alive)
 	}
 	if f.isolation == "host" {
+		spec.Say("this command is on the host: it has the proxy's variables, and nothing holds it to them (--isolation=container does)")
 		return runner.Host(ctx, spec, os.Environ())
 	}
 	return runner.Container(ctx, spec)

@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/av-project/av/netiso/engine"
@@ -26,38 +27,80 @@ const (
 	maxBundle = 4 << 20
 )
 
-// installCA makes the box trust the proxy's certificates. cache is a folder for what
-// was read out of images before.
-func installCA(ctx context.Context, e *engine.Engine, id string, image engine.Image, cache string, ca []byte) error {
-	roots, err := imageRoots(ctx, e, id, image, cache)
-	if err != nil {
-		return err
-	}
+// caFiles are the files that make a box trust the proxy's certificates.
+func caFiles(roots, ca []byte) []file {
 	bundle := slices.Concat(bytes.TrimRight(roots, "\n"), []byte("\n"), ca)
 	files := []file{{"etc/av", nil}, {bundleInBox[1:], bundle}}
 	if len(roots) > 0 {
 		files = append(files, file{systemBundle[1:], bundle})
 	}
-	archive, err := pack(files)
-	if err != nil {
-		return fmt.Errorf("pack the CA bundle: %w", err)
-	}
-	return e.CopyTo(ctx, id, "/", archive)
+	return files
 }
 
-// imageRoots gives the roots that an image trusts, empty where it has none. An image
-// never changes under its id, so they are read out of it once: that takes an engine
-// as long as to start a container.
-func imageRoots(ctx context.Context, e *engine.Engine, id string, image engine.Image, cache string) ([]byte, error) {
-	kept := filepath.Join(cache, "roots-"+strings.TrimPrefix(image.ID, "sha256:")+".pem")
-	if roots, err := os.ReadFile(kept); err == nil {
-		return roots, nil
+// outfit reads from images and puts into containers what a box needs.
+type outfit struct {
+	engine *engine.Engine
+	id     string // the container, created and not started
+	image  engine.Image
+	cache  string // a folder for what was read out of images before
+}
+
+// dress puts into the container the CA, and entries for the user that its command
+// runs as, without which git, ssh and npm do not know who they are.
+func (o outfit) dress(ctx context.Context, ca []byte, uid, gid int) error {
+	var roots, users, groups []byte
+	err := together(
+		func() (err error) { roots, err = o.read(ctx, systemBundle); return err },
+		func() (err error) { users, err = o.read(ctx, "/etc/passwd"); return err },
+		func() (err error) { groups, err = o.read(ctx, "/etc/group"); return err },
+	)
+	if err != nil {
+		return err
 	}
-	roots, err := readFile(ctx, e, id, systemBundle)
+	files := caFiles(roots, ca)
+	if entry := fmt.Sprintf("agent:x:%d:%d::%s:/bin/sh\n", uid, gid, homeInBox); !hasID(users, uid) {
+		files = append(files, file{"etc/passwd", appendLine(users, entry)})
+	}
+	if entry := fmt.Sprintf("agent:x:%d:\n", gid); !hasID(groups, gid) {
+		files = append(files, file{"etc/group", appendLine(groups, entry)})
+	}
+	archive, err := pack(files)
+	if err != nil {
+		return fmt.Errorf("pack the box's files: %w", err)
+	}
+	return o.engine.CopyTo(ctx, o.id, "/", archive)
+}
+
+// hasID tells whether a passwd or group file names a numeric id.
+func hasID(file []byte, id int) bool {
+	for line := range bytes.Lines(file) {
+		if fields := bytes.Split(bytes.TrimSpace(line), []byte(":")); len(fields) > 2 && string(fields[2]) == strconv.Itoa(id) {
+			return true
+		}
+	}
+	return false
+}
+
+func appendLine(file []byte, line string) []byte {
+	if len(file) > 0 && !bytes.HasSuffix(file, []byte("\n")) {
+		line = "\n" + line
+	}
+	return append(bytes.Clone(file), line...)
+}
+
+// read gives a file of the image, empty where it has none. An image never changes
+// under its id, so a file is read out of it once: that takes an engine as long as to
+// start a container.
+func (o outfit) read(ctx context.Context, name string) ([]byte, error) {
+	kept := filepath.Join(o.cache, strings.TrimPrefix(o.image.ID, "sha256:")+"-"+path.Base(name))
+	if content, err := os.ReadFile(kept); err == nil {
+		return content, nil
+	}
+	content, err := readFile(ctx, o.engine, o.id, name)
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return nil, err
 	}
-	return roots, keep(kept, roots)
+	return content, keep(kept, content)
 }
 
 // keep writes a file of the cache in one step, so that nobody reads half of it.
