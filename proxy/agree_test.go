@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,9 +31,14 @@ func TestServerNameMustBeTheTunnelsHost(t *testing.T) {
 			if up.conns.get() != 0 {
 				t.Error("the upstream was dialled")
 			}
-			// No leaf either: neither for the one name nor for the other.
-			if n := w.authority.Minted(); n > 1 {
-				t.Errorf("%d leaves minted", n)
+			// No leaf either: neither for the one name nor for the other. Over TLS the proxy
+			// has minted its own.
+			minted := int64(0)
+			if by == byCertificate {
+				minted = 1
+			}
+			if n := w.authority.Minted(); n != minted {
+				t.Errorf("%d leaves minted, want %d", n, minted)
 			}
 		})
 	}
@@ -68,6 +74,14 @@ func TestAuthorityMustBeTheTunnelsHost(t *testing.T) {
 		{"Host against URL", "GET https://evil.test/ HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 400},
 		{"two hosts", "GET / HTTP/1.1\r\nHost: " + apiHost + "\r\nHost: evil.test\r\n\r\n", 400},
 		{"a tunnel in the tunnel", "CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n", 400},
+		{"an opaque URL with a user", "GET http:@evil.test/x HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 400},
+		{"an opaque URL within a URL", "GET x:https://evil.test/steal HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 400},
+		{"an opaque URL", "GET https:evil.test HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 400},
+		{"a URL without a host", "GET https:/steal HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 400},
+		{"a URL with an empty host", "GET https:///steal HTTP/1.1\r\nHost: \r\n\r\n", 400},
+		{"the asterisk of another method", "GET * HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 400},
+		{"control: a path that looks like a URL", "GET /https://evil.test/ HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 200},
+		{"control: a path that begins with two slashes", "GET //evil.test/ HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 200},
 		{"control: as it is", "GET / HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 200},
 		{"control: in capitals, with port and dot", "GET / HTTP/1.1\r\nHost: API.Vendor.TEST.:443\r\n\r\n", 200},
 		{"control: whole URL", "GET https://" + apiHost + "/ HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 200},
@@ -87,10 +101,25 @@ func TestAuthorityMustBeTheTunnelsHost(t *testing.T) {
 			if c.want != 200 && (up.conns.get() != 0 || strings.Contains(body, secret)) {
 				t.Errorf("%d connections to the upstream", up.conns.get())
 			}
-			if e := w.records(); len(e) != 1 || e[0].Status != c.want || e[0].Allowed != (c.want == 200) || e[0].Keys != nil && c.want != 200 {
+			if e := w.records(); len(e) != 1 || e[0].Status != c.want || e[0].Allowed != (c.want == 200) || e[0].Keys != nil && c.want != 200 || (e[0].Reason == "") != (c.want == 200) {
 				t.Errorf("records %+v", e)
 			}
 		})
+	}
+}
+
+// An agent asked for "GET http:@evil.test/x": such a URL names no host that could
+// disagree, and what follows its colon left as the request's target, credential and all.
+func TestOpaqueURLIsNotProxied(t *testing.T) {
+	for _, target := range []string{"http:@evil.test/x", "x:https://evil.test/steal", "https:evil.test", "http:///steal"} {
+		w := newWorld(t, setup{unmatched: "allow"})
+		outer("GET "+target+" HTTP/1.1\r\nHost: evil.test\r\n")(t, w)
+		if e := w.records(); len(e) != 1 || e[0].Status != 400 || e[0].Allowed || e[0].Reason == "" {
+			t.Errorf("%s: records %+v", target, e)
+		}
+		if touched := w.names.touched(); len(touched) != 0 {
+			t.Errorf("%s: the proxy asked for or went to %s", target, touched)
+		}
 	}
 }
 
@@ -104,25 +133,37 @@ func TestAuthorityOfHTTP2MustBeTheTunnelsHost(t *testing.T) {
 		{"another authority", []string{":authority", "evil.test"}, "421"},
 		{"another Host", []string{":authority", apiHost, "host", "evil.test"}, "421"},
 		{"another Host alone", []string{"host", "evil.test"}, "421"},
+		{"an opaque URL within a URL", []string{":authority", apiHost, ":path", "http:https://evil.test/steal"}, "400"},
+		{"an opaque URL with a user", []string{":authority", apiHost, ":path", "http:@evil.test/x"}, "400"},
+		{"another host in the URL", []string{":authority", apiHost, ":path", "https://evil.test/"}, "421"},
+		{"a URL with an empty host", []string{":authority", apiHost, ":path", "https:///steal"}, "400"},
+		{"the asterisk of another method", []string{":authority", apiHost, ":path", "*"}, "400"},
+		{"a method with a blank", []string{":authority", apiHost, ":method", "G ET"}, "400"},
 		{"control", []string{":authority", apiHost}, "200"},
 		{"control: Host agrees", []string{":authority", apiHost, "host", apiHost}, "200"},
+		{"control: the asterisk of OPTIONS", []string{":authority", apiHost, ":method", "OPTIONS", ":path", "*"}, "200"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, up := vendor(t, func(http.ResponseWriter, *http.Request) {})
 			conn, err := w.tls(byToken, apiHost+":443", apiHost, "h2")
 			must(t, err)
 			must(t, conn.SetDeadline(time.Now().Add(patience)))
-			if got := statusOfHTTP2(t, conn, append([]string{":method", "GET", ":scheme", "https", ":path", "/"}, c.fields...)); got != c.want {
+			if got := statusOfHTTP2(t, conn, c.fields); got != c.want {
 				t.Errorf("status %s, want %s", got, c.want)
 			}
 			if c.want != "200" && up.conns.get() != 0 {
 				t.Error("the upstream was dialled")
 			}
+			e := w.records()
+			if len(e) != 1 || fmt.Sprint(e[0].Status) != c.want || e[0].Allowed != (c.want == "200") || (e[0].Reason == "") != (c.want == "200") {
+				t.Errorf("records %+v", e)
+			}
 		})
 	}
 }
 
-// statusOfHTTP2 sends one request as raw frames and returns the status that comes.
+// statusOfHTTP2 sends one request as raw frames and returns the status that comes. It is
+// a GET of / unless fields say otherwise.
 func statusOfHTTP2(t *testing.T, conn io.ReadWriter, fields []string) (status string) {
 	t.Helper()
 	try(io.WriteString(conn, http2.ClientPreface))(t)
@@ -130,6 +171,12 @@ func statusOfHTTP2(t *testing.T, conn io.ReadWriter, fields []string) (status st
 	must(t, framer.WriteSettings())
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
+	usual := []string{":method", "GET", ":scheme", "https", ":path", "/"}
+	for i := 0; i < len(usual); i += 2 {
+		if !slices.Contains(fields, usual[i]) {
+			must(t, encoder.WriteField(hpack.HeaderField{Name: usual[i], Value: usual[i+1]}))
+		}
+	}
 	for i := 0; i < len(fields); i += 2 {
 		must(t, encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}))
 	}

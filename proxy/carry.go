@@ -86,7 +86,7 @@ func (x *exchange) credential(r *http.Request, to route, service *policy.Service
 	default:
 		// A newer services file than this proxy knows: carrying it without its credential
 		// is not what it asks for.
-		return nil, new(unusableCredential(service.Name, string(auth.Type)))
+		return nil, new(unknownAuth(service.Name, auth.Type))
 	}
 	switch {
 	case !to.secure:
@@ -104,6 +104,9 @@ func (x *exchange) credential(r *http.Request, to route, service *policy.Service
 		x.abandon(reasonGone)
 	case err == nil:
 		put, err = slot.Ready(value)
+	}
+	if errors.Is(err, inject.ErrUnfit) {
+		return nil, new(unfitCredential(service.Name, key))
 	}
 	if err != nil {
 		x.link.log.Error("cannot use a credential", "key", key, "err", err)

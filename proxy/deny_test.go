@@ -82,7 +82,11 @@ func TestOtherPortsOfAnAllowedHostAreDenied(t *testing.T) {
 			t.Errorf("%s: %s", target, res.Status)
 		}
 	}
-	for _, e := range w.records() {
+	entries := w.records()
+	if len(entries) != 11 {
+		t.Errorf("%d records, want one for each target", len(entries))
+	}
+	for _, e := range entries {
 		if e.Allowed {
 			t.Errorf("record %+v", e)
 		}

@@ -44,7 +44,8 @@ func (l *link) open(w http.ResponseWriter, r *http.Request) *exchange {
 	}
 }
 
-// record is deferred.
+// record is deferred. So every request that reaches a handler has its record; one that
+// HTTP/1 cannot read has the link's, and one that HTTP/2 cannot read has none.
 func (x *exchange) record() {
 	if x.silent {
 		return

@@ -13,7 +13,11 @@ type framing struct {
 	line   []byte // the part of the current line that came in earlier reads
 	length int64  // bytes left of a body or a chunk
 	head   head
+	ended  int64 // requests
 }
+
+// request is the number of the one that the next byte belongs to, from 1.
+func (f *framing) request() int64 { return f.ended + 1 }
 
 type state uint8
 
@@ -124,6 +128,7 @@ func (f *framing) endLine(tail []byte) error {
 // begin waits for the next request.
 func (f *framing) begin() {
 	f.state, f.head = inRequestLine, head{}
+	f.ended++
 	if cap(f.line) > maxChunkLine {
 		f.line = nil // thousands of idle connections need not remember their longest line
 	}

@@ -22,11 +22,14 @@ type head struct {
 }
 
 // malformed is why a request was refused before anyone read it.
-type malformed struct{ reason string }
+type malformed struct {
+	reason  string
+	request int64 // which of the connection's, from 1
+}
 
 func (e *malformed) Error() string { return e.reason }
 
-func malform(reason string) error { return &malformed{reason} }
+func malform(reason string) error { return &malformed{reason: reason} }
 
 func (f *framing) requestLine(line []byte) error {
 	method, rest, ok := strings.Cut(string(line), " ")

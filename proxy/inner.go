@@ -2,6 +2,9 @@ package proxy
 
 import (
 	"net/http"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/av-project/av/proxy/match"
 )
@@ -26,6 +29,10 @@ func (s *serving) serveInner(w http.ResponseWriter, r *http.Request) {
 			x.refuse(sessionEnded())
 		case r.Method == http.MethodConnect:
 			x.refuse(badRequest("nested_connect", "a CONNECT inside a tunnel is not carried"))
+		case !isMethod(r.Method):
+			x.refuse(badRequest("bad_method", "the method holds a character that it cannot"))
+		case !hasForm(r):
+			x.refuse(badRequest("bad_target", "the target is neither a path nor a whole URL with a host"))
 		case !t.agrees(r):
 			x.refuse(misdirected(t.target))
 		default:
@@ -33,6 +40,25 @@ func (s *serving) serveInner(w http.ResponseWriter, r *http.Request) {
 		}
 	})
 }
+
+// hasForm tells whether r's target is a path, the asterisk of OPTIONS, or a URL with a
+// host. "http:@evil.test/x" is none of them, and yet a URL to net/url: it has no host
+// that could disagree with the tunnel's, and all behind its colon would leave as the
+// request's target.
+func hasForm(r *http.Request) bool {
+	switch {
+	case r.URL.Opaque != "":
+		return false
+	case strings.HasPrefix(r.RequestURI, "/"):
+		return true
+	case r.RequestURI == "*":
+		return r.Method == http.MethodOptions
+	}
+	return r.URL.Host != ""
+}
+
+// isMethod looks where net/http does not: its HTTP/2 server takes any text for a method.
+func isMethod(s string) bool { return httpguts.ValidHeaderFieldName(s) }
 
 // agrees tells whether all that r says about its host is the tunnel's: authority, URL,
 // and the Host header that HTTP/2 lets stand beside the authority.

@@ -15,7 +15,7 @@ const (
 	// maxSniff is how many first bytes tell TLS from HTTP from all else.
 	maxSniff = 24
 	// maxRecordedPath and maxRecordedName bound what a client can write into a record.
-	maxRecordedPath = 2 << 10
+	maxRecordedPath = 1 << 10
 	maxRecordedName = 253
 
 	// maxStreams bounds the concurrent requests of one HTTP/2 connection.

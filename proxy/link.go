@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/av-project/av/vault"
 )
@@ -22,7 +23,15 @@ type link struct {
 	unread   bool
 	answered int // the status of such an answer
 	hijacked bool
+
+	// done counts the HTTP/1 requests that the server is done with; handled is the
+	// number of the last one that a handler had.
+	done    atomic.Int64
+	handled int64
 }
+
+// turn is the number of the HTTP/1 request that the server is at, from 1.
+func (l *link) turn() int64 { return l.done.Load() + 1 }
 
 type linkKey struct{}
 
@@ -50,10 +59,14 @@ func stateChanged(c net.Conn, state http.ConnState) {
 		if l.wire != nil {
 			l.unread = true
 		}
+	case http.StateIdle:
+		l.done.Add(1)
 	case http.StateHijacked:
 		l.hijacked = true
 	case http.StateClosed:
-		if l.unread {
+		// The first bytes of a malformed request may have come along with the last one's,
+		// and then the server closes the connection without a word.
+		if bad := l.fault(); l.unread || bad != nil && l.handled < bad.request {
 			l.recordUnread()
 		}
 		l.finish()
@@ -64,6 +77,7 @@ func stateChanged(c net.Conn, state http.ConnState) {
 func (l *link) serve(handle func()) {
 	if l.wire != nil {
 		l.unread = false
+		l.handled = l.turn()
 	}
 	// The server no longer follows what was hijacked.
 	defer func() {
@@ -77,7 +91,7 @@ func (l *link) serve(handle func()) {
 // recordUnread is the record of a request that no handler saw.
 func (l *link) recordUnread() {
 	e := vault.Entry{Time: l.now(), Status: l.answered, Reason: "the request could not be read"}
-	if bad := l.malformed(); bad != nil {
+	if bad := l.fault(); bad != nil {
 		e.Reason = bad.reason
 	}
 	if t := l.tunnel; t != nil {
@@ -88,8 +102,17 @@ func (l *link) recordUnread() {
 	l.recorder.Record(e)
 }
 
-// malformed is what the framing check has against the connection, nil if nothing.
+// malformed is what the framing check has against the request that the server is at,
+// nil if nothing.
 func (l *link) malformed() *malformed {
+	if bad := l.fault(); bad != nil && bad.request == l.turn() {
+		return bad
+	}
+	return nil
+}
+
+// fault is what it has against the connection.
+func (l *link) fault() *malformed {
 	if l.wire == nil {
 		return nil
 	}

@@ -26,7 +26,7 @@ func (s *serving) serveOuter(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodConnect:
 			s.connect(x, r, session)
-		case r.URL.Host != "":
+		case r.URL.Host != "", r.URL.Opaque != "":
 			s.absolute(x, r, session)
 		default:
 			x.refuse(badRequest("not_proxied", "this is a proxy: send CONNECT, or a request with a whole URL"))
@@ -75,7 +75,7 @@ func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) 
 	}
 	x.entry.Reason = reason
 	if reason == "" {
-		x.entry.Reason = "the tunnel was closed before a request came"
+		x.entry.Reason = "the tunnel was closed before a request could be read"
 	}
 	if ours {
 		x.entry.Allowed = false

@@ -1,6 +1,11 @@
 // Package proxy carries the requests of a session to their upstreams.
 // It judges each one, puts the credential in on the way, and leaves exactly one
 // record of it, whatever happens.
+//
+// One kind of request leaves none: what net/http's HTTP/2 server refuses by itself,
+// with no handler and no hook (a head that is too large, a field that holds a line
+// break). Nothing of it is carried, and a tunnel in which nothing else came is recorded
+// as one in which no request could be read.
 package proxy
 
 import (

@@ -42,8 +42,8 @@ func TestEveryOutcomeLeavesExactlyOneRecord(t *testing.T) {
 		{"TRACE", inTunnel(strings.Replace(get, "GET", "TRACE", 1)), "TRACE api.vendor.test:443 /p 405 false service vendor: TRACE would send the credential of service vendor back"},
 		{"CONNECT in the tunnel", inTunnel("CONNECT evil.test:443 HTTP/1.1\r\n"), "CONNECT api.vendor.test:443  400 false : a CONNECT inside a tunnel is not carried"},
 		{"tunnel that stays silent", func(t *testing.T, w *world) { w.tunnel(byToken, apiHost+":443").Close() }, "CONNECT api.vendor.test:443  200 true service vendor: closed waiting for the first byte"},
-		{"tunnel without a request", func(t *testing.T, w *world) { try(w.tls(byToken, apiHost+":443", apiHost))(t).Close() }, "CONNECT api.vendor.test:443  200 true service vendor: the tunnel was closed before a request came"},
-		{"tunnel without a request, HTTP/2", func(t *testing.T, w *world) { try(w.tls(byToken, apiHost+":443", apiHost, "h2"))(t).Close() }, "CONNECT api.vendor.test:443  200 true service vendor: the tunnel was closed before a request came"},
+		{"tunnel without a request", func(t *testing.T, w *world) { try(w.tls(byToken, apiHost+":443", apiHost))(t).Close() }, "CONNECT api.vendor.test:443  200 true service vendor: the tunnel was closed before a request could be read"},
+		{"tunnel without a request, HTTP/2", func(t *testing.T, w *world) { try(w.tls(byToken, apiHost+":443", apiHost, "h2"))(t).Close() }, "CONNECT api.vendor.test:443  200 true service vendor: the tunnel was closed before a request could be read"},
 		{"server name of another host", func(t *testing.T, w *world) { _, _ = w.tls(byToken, apiHost+":443", "evil.test") }, `CONNECT api.vendor.test:443  200 false service vendor: the TLS server name "evil.test" is not the tunnel's host`},
 		{"client that does not trust us", func(t *testing.T, w *world) {
 			untrusting := *w
@@ -89,6 +89,73 @@ func TestEveryOutcomeLeavesExactlyOneRecord(t *testing.T) {
 				t.Error("no time in the record")
 			}
 		})
+	}
+}
+
+// The server reads ahead while a handler works, and took what it could not read there
+// for the end of the request before it; what it could not read left no record.
+func TestMalformedRequestBehindAGoodOneHasARecordOfItsOwn(t *testing.T) {
+	const good = "GET /good HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n"
+	for name, bad := range map[string]string{
+		"a line feed":               "\nGET",
+		"an empty line":             "\r\n\r\n",
+		"nonsense":                  "nonsense\r\n\r\n",
+		"two lengths":               "POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+		"a body that ends wrong":    "POST /bad HTTP/1.1\r\nHost: " + apiHost + "\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello",
+		"nonsense behind two":       good + "nonsense\r\n\r\n",
+		"nonsense that goes on":     "nonsense\r\n" + strings.Repeat("x", 100_000),
+		"half a head, line by line": "GET /bad HTTP/1.1\r\nHost: a\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := vendorH1(t, func(rw http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				time.Sleep(50 * time.Millisecond) // while the proxy reads ahead
+				fmt.Fprint(rw, "fine")
+			})
+			conn := try(w.tls(byToken, apiHost+":443", apiHost, "http/1.1"))(t)
+			must(t, conn.SetDeadline(time.Now().Add(patience)))
+			go func() { _, _ = io.WriteString(conn, good+bad) }()
+			answers := bufio.NewReader(conn)
+			goods := 1 + strings.Count(bad, "/good")
+			for range goods {
+				if res := try(http.ReadResponse(answers, nil))(t); res.StatusCode != 200 || read(t, res) != "fine" {
+					t.Error(res.Status)
+				}
+			}
+			_, _ = io.Copy(io.Discard, answers)
+			entries := w.records()
+			if len(entries) != goods+1 {
+				t.Fatalf("%d records: %+v", len(entries), entries)
+			}
+			for _, e := range entries[:goods] {
+				if e.Status != 200 || !e.Allowed || e.Reason != "" || e.Path != "/good" {
+					t.Errorf("the good one: %+v", e)
+				}
+			}
+			if e := entries[goods]; e.Status != 400 && e.Status != 0 || e.Allowed || e.Reason == "" || e.Reason == reasonGone || e.Host != apiHost || e.Run != "run-1" {
+				t.Errorf("the malformed one: %+v", e)
+			}
+		})
+	}
+}
+
+// The same where the vault is asked first, which takes a while.
+func TestMalformedRequestBehindARefusedOneHasARecordOfItsOwn(t *testing.T) {
+	w := newWorld(t, setup{})
+	conn := w.dial(byToken)
+	defer conn.Close()
+	must(t, conn.SetDeadline(time.Now().Add(patience)))
+	try(io.WriteString(conn, "GET http://evil.test/p HTTP/1.1\r\nHost: evil.test\r\nProxy-Authorization: "+w.basic()+"\r\n\r\nnonsense\r\n\r\n"))(t)
+	answers := bufio.NewReader(conn)
+	for _, want := range []int{403, 400} {
+		res := try(http.ReadResponse(answers, nil))(t)
+		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != want {
+			t.Errorf("%s, %v", res.Status, err)
+		}
+	}
+	entries := w.records()
+	if len(entries) != 2 || entries[0].Status != 403 || entries[1].Status != 400 || !strings.Contains(entries[1].Reason, "METHOD TARGET VERSION") {
+		t.Errorf("records %+v", entries)
 	}
 }
 

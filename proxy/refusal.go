@@ -98,10 +98,27 @@ func missingCredential(service, key string) refusal {
 	}
 }
 
+// unfitCredential says what to do otherwise: storing the same bytes again is no help.
+func unfitCredential(service, key string) refusal {
+	return refusal{
+		status: http.StatusBadGateway, code: "unusable_credential", ours: true,
+		message: fmt.Sprintf("service %s needs the credential %s, which holds a byte that no header can carry, such as a line break", service, key),
+		hint:    fmt.Sprintf(`store it as one line: printf %%s "$VALUE" | tr -d '\r\n' | av credential set %s`, key),
+	}
+}
+
 func unusableCredential(service, key string) refusal {
 	return refusal{
 		status: http.StatusBadGateway, code: "unusable_credential", ours: true,
-		message: fmt.Sprintf("service %s needs the credential %s, which cannot be used", service, key),
+		message: fmt.Sprintf("service %s needs the credential %s, which cannot be read from the vault", service, key),
 		hint:    "av credential set " + key,
+	}
+}
+
+func unknownAuth(service string, auth policy.AuthType) refusal {
+	return refusal{
+		status: http.StatusBadGateway, code: "unknown_auth", ours: true,
+		message: fmt.Sprintf("service %s has auth type %q, which this version of av does not know", service, auth),
+		hint:    "update av",
 	}
 }

@@ -132,7 +132,8 @@ func TestCredentialThatNoHeaderCarriesSendsNothing(t *testing.T) {
 	w, up := vendor(t, func(http.ResponseWriter, *http.Request) { t.Error("a request arrived") })
 	must(t, w.vault.SetCredential(t.Context(), vault.Owner(), "VENDOR_TOKEN", vault.NewValue([]byte("two\nlines"))))
 	res := try(w.client(byToken).Get("https://" + apiHost + "/"))(t)
-	if e := reason(t, res); res.StatusCode != 502 || e.Code != "unusable_credential" || strings.Contains(fmt.Sprint(e), "lines") {
+	if e := reason(t, res); res.StatusCode != 502 || e.Code != "unusable_credential" || strings.Contains(fmt.Sprint(e), "two\nlines") ||
+		!strings.Contains(e.Message, "a byte that no header can carry") || !strings.Contains(e.Hint, "as one line") {
 		t.Errorf("%s %+v", res.Status, e)
 	}
 	if up.conns.get() != 0 {

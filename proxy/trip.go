@@ -27,6 +27,7 @@ func (t *trip) rewrite(p *httputil.ProxyRequest) {
 	}
 	out.URL.Host = t.target.String()
 	out.URL.User = nil
+	out.URL.Opaque = ""                  // or it would be the target, whatever the path says
 	out.URL.RawQuery = p.In.URL.RawQuery // as it was sent, semicolons and all
 	out.Host = match.Authority(t.target, port)
 	stripProxy(out.Header)

@@ -17,22 +17,38 @@ type wire struct {
 }
 
 func (w *wire) Read(p []byte) (int, error) {
-	if bad := w.bad.Load(); bad != nil {
-		return 0, bad
-	}
-	n, err := w.Conn.Read(p)
-	if n, bad := w.framing.scan(p[:n]); bad != nil {
-		w.bad.Store(bad.(*malformed))
-		if n == 0 {
-			return 0, bad
+	for w.bad.Load() == nil {
+		n, err := w.Conn.Read(p)
+		n, bad := w.framing.scan(p[:n])
+		if bad == nil {
+			return n, err
 		}
-		return n, nil // what comes before the fault may be a whole request
+		fault := bad.(*malformed)
+		fault.request = w.framing.request()
+		w.bad.Store(fault)
+		if n > 0 {
+			return n, nil // what comes before the fault may be a whole request
+		}
 	}
-	return n, err
+	return w.fault()
+}
+
+// fault is what a read finds where the framing went wrong. The server reads ahead to
+// see whether its client is still there, and an error would end the request that it is
+// at, which may be a good one: until it comes to the bad one, what is there is dropped.
+func (w *wire) fault() (int, error) {
+	bad := w.bad.Load()
+	var dropped [512]byte
+	for w.link.turn() < bad.request {
+		if _, err := w.Conn.Read(dropped[:]); err != nil {
+			return 0, err
+		}
+	}
+	return 0, bad
 }
 
 func (w *wire) Write(p []byte) (int, error) {
-	if code, ok := bytes.CutPrefix(p, []byte("HTTP/1.1 ")); ok && w.link.unread && len(code) > 3 {
+	if code, ok := bytes.CutPrefix(p, []byte("HTTP/1.1 ")); ok && w.link.handled < w.link.turn() && len(code) > 3 {
 		w.link.answered, _ = strconv.Atoi(string(code[:3]))
 	}
 	return w.Conn.Write(p)

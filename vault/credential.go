@@ -75,9 +75,17 @@ func objectNames(keys []string) []string {
 	return names
 }
 
-func checkCredential(key string, val Value) error {
+// CheckKey refuses what cannot name a credential.
+func CheckKey(key string) error {
 	if !policy.ValidKey(key) {
 		return errNotAKey
+	}
+	return nil
+}
+
+func checkCredential(key string, val Value) error {
+	if err := CheckKey(key); err != nil {
+		return err
 	}
 	plain := val.Open()
 	defer clear(plain)
@@ -85,7 +93,7 @@ func checkCredential(key string, val Value) error {
 		return &problem{"the value of " + key + " is empty", "delete it with `av credential delete " + key + "`"}
 	}
 	if len(plain) > maxValue {
-		return &problem{fmt.Sprintf("the value of %s has %d bytes, more than %d", key, len(plain), maxValue), "a credential is a token, not a file"}
+		return &problem{fmt.Sprintf("the value of %s has more than %d KiB", key, maxValue>>10), "a credential is a token, not a file"}
 	}
 	return nil
 }
@@ -116,8 +124,8 @@ func (v *Vault) Credentials(ctx context.Context, c Caller) (list []Credential, e
 // DeleteCredential refuses while a service needs the credential.
 func (v *Vault) DeleteCredential(ctx context.Context, c Caller, key string) error {
 	prepare := func() (change, error) {
-		if !policy.ValidKey(key) {
-			return nil, errNotAKey
+		if err := CheckKey(key); err != nil {
+			return nil, err
 		}
 		// Nothing sealed is opened, but whoever cannot open it shall not remove it.
 		if _, err := v.dataKey(ctx); err != nil {

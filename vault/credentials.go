@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// maxStale is how long a value may be used that another process has changed.
+	// maxStale is how long a value may be used that another process has changed, and how
+	// long it stays in memory after it was read.
 	maxStale = time.Second
 	// maxCached bounds the values in memory, and what a core dump would show.
 	maxCached = 1024
@@ -42,6 +43,16 @@ func (c *credentials) put(key string, value Value, now time.Time) {
 		c.byKey = map[string]cached{}
 	}
 	c.byKey[key] = cached{value, now}
+	time.AfterFunc(maxStale, func() { c.expire(key, now) })
+}
+
+// expire forgets what was read then, unless it was read again.
+func (c *credentials) expire(key string, read time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byKey[key].read.Equal(read) {
+		delete(c.byKey, key)
+	}
 }
 
 func (c *credentials) forget(keys ...string) {

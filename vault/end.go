@@ -10,12 +10,13 @@ import (
 // Ending takes away and gives nothing, so it asks for no password: what a dead run
 // left is cleared unattended.
 
-// EndSession ends a session: in this process at once.
+// EndSession ends a session: in this process at once. One that is not there, or that
+// somebody has ended already, is what the caller wants.
 func (v *Vault) EndSession(ctx context.Context, c Caller, id string) error {
 	end := func(tx *store.Tx) error {
 		err := tx.EndSession(v.id, id, v.o.Now())
 		if errors.Is(err, store.ErrNoRow) {
-			return ErrNoSession
+			return nil
 		}
 		return err
 	}

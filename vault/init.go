@@ -28,6 +28,9 @@ func Init(ctx context.Context, o Options, password []byte) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := o.isFolder(); err != nil {
+		return err
+	}
 	release, err := store.Folder(o.Home)
 	if err != nil {
 		return err
@@ -69,6 +72,9 @@ func Init(ctx context.Context, o Options, password []byte) (err error) {
 
 // Absent returns ErrExists if there is a vault in o.Home, whatever its state.
 func Absent(o Options) error {
+	if err := o.isFolder(); err != nil {
+		return err
+	}
 	_, err := os.Lstat(o.database())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

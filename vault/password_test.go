@@ -90,3 +90,33 @@ func TestVaultWithoutItsKeyFileSaysSo(t *testing.T) {
 		}
 	}
 }
+
+// A run's own process ends it, or `av prune`, and neither may find the other's work a fault.
+func TestRunIsEndedByAnyProcessWithoutThePassword(t *testing.T) {
+	o := vault.Options{Home: filepath.Join(t.TempDir(), "home"), Now: newClock().Now}
+	if err := vault.Init(t.Context(), o, []byte("right")); err != nil {
+		t.Fatal(err)
+	}
+	running := o
+	running.Password = func(context.Context) ([]byte, error) { return []byte("right"), nil }
+	here := openVault(t, running)
+	s, opened := openSession(t, here, vault.Grant{Run: "r"})
+	there := openVault(t, o)
+	if n, err := there.EndRun(t.Context(), owner, "r"); err != nil || n != 1 {
+		t.Fatalf("%d, %v", n, err)
+	}
+	for _, v := range []*vault.Vault{here, there} {
+		if n, err := v.EndRun(t.Context(), owner, "r"); err != nil || n != 0 {
+			t.Errorf("ended again: %d, %v", n, err)
+		}
+		if err := v.EndSession(t.Context(), owner, opened.ID); err != nil {
+			t.Errorf("its session ended again: %v", err)
+		}
+		if _, err := v.SessionByToken(t.Context(), string(opened.Token.Open())); !errors.Is(err, vault.ErrNoSession) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if s.Alive() {
+		t.Error("the session lives")
+	}
+}

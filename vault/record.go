@@ -14,7 +14,10 @@ import (
 const (
 	maxName   = 256
 	maxReason = 1024
-	maxPath   = 2048
+	maxPath   = 1024
+	// maxDeniedPath is less: a refusal costs an agent nothing, and the path of what was
+	// refused says little that its host does not.
+	maxDeniedPath = 256
 	// maxRequests is what Requests returns when it is not told.
 	maxRequests = 1000
 )
@@ -23,7 +26,8 @@ const (
 type Entry = store.Entry
 
 // Record hands e to the one writer. It does not wait for the disk, unless the writer
-// is a whole queue behind: a record is never dropped to save time.
+// is a whole queue behind: a record is never dropped to save time. Past what is kept
+// for one session it is only counted.
 func (v *Vault) Record(e Entry) { v.records.add(trim(e)) }
 
 // trim bounds what a client wrote, and drops the query even if the caller did not:
@@ -32,7 +36,11 @@ func trim(e Entry) Entry {
 	if i := strings.IndexAny(e.Path, "?#"); i >= 0 {
 		e.Path = e.Path[:i]
 	}
-	e.Path = clip(e.Path, maxPath)
+	limit := maxPath
+	if !e.Allowed {
+		limit = maxDeniedPath
+	}
+	e.Path = clip(e.Path, limit)
 	e.Reason = clip(e.Reason, maxReason)
 	for _, s := range []*string{&e.Session, &e.Run, &e.Method, &e.Host, &e.Service, &e.Rule, &e.Upstream, &e.Proto} {
 		*s = clip(*s, maxName)
@@ -43,9 +51,12 @@ func trim(e Entry) Entry {
 // Summary is what a run did.
 type Summary struct {
 	Requests, Denied int
-	// Lost counts the records that this process could not write.
-	Lost  int
-	Hosts []HostCount
+	// Lost counts the records, of any run, that this process could not write.
+	Lost int
+	// NotKept counts the requests of the run that this process left out of the records,
+	// and of the numbers above, because its sessions had made as many as are kept.
+	NotKept int
+	Hosts   []HostCount
 }
 
 // HostCount is how often a run went to one target, and, if policy denied it there,
@@ -65,7 +76,7 @@ func (v *Vault) Summary(ctx context.Context, c Caller, run string) (Summary, err
 	if err != nil {
 		return Summary{}, err
 	}
-	sum := Summary{Lost: lost}
+	sum := Summary{Lost: lost, NotKept: v.records.kept.notKept(run)}
 	err = v.db.View(ctx, func(tx *store.Tx) error {
 		counts, err := tx.Counts(v.id, run, policy.RuleUnmatchedDeny)
 		for _, n := range counts {

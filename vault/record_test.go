@@ -103,15 +103,20 @@ func TestRecordsAreBoundedAndHoldNoQuery(t *testing.T) {
 	v.Record(vault.Entry{Run: "r", Path: "/p?token=secret", Method: long, Host: long, Reason: long})
 	v.Record(vault.Entry{Run: "r", Path: "/p#secret"})
 	v.Record(vault.Entry{Run: "r", Path: "/" + long + "\xff"})
+	v.Record(vault.Entry{Run: "r", Path: "/" + long, Allowed: true})
 	got, err := v.Requests(t.Context(), owner, "r", 0)
-	if err != nil || len(got) != 3 {
+	if err != nil || len(got) != 4 {
 		t.Fatalf("%d, %v", len(got), err)
 	}
 	if got[0].Path != "/p" || got[1].Path != "/p" {
 		t.Errorf("%q, %q", got[0].Path, got[1].Path)
 	}
 	for _, e := range got {
-		if len(e.Path) > 2048+3 || len(e.Method) > 256+3 || len(e.Host) > 256+3 || len(e.Reason) > 1024+3 {
+		limit := 256
+		if e.Allowed {
+			limit = 1024
+		}
+		if len(e.Path) > limit+3 || len(e.Method) > 256+3 || len(e.Host) > 256+3 || len(e.Reason) > 1024+3 {
 			t.Errorf("path %d, method %d, host %d, reason %d bytes", len(e.Path), len(e.Method), len(e.Host), len(e.Reason))
 		}
 	}

@@ -2,9 +2,11 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/av-project/av/vault/store"
 )
@@ -12,15 +14,27 @@ import (
 const (
 	recordQueue = 4096 // records that may wait for the disk
 	recordBatch = 512  // records in one transaction
+
+	// keptPerSession and keptNameless are how many records one process keeps of one
+	// session, and of all requests that had none: an agent that asks and is refused as
+	// fast as it can would fill the disk, and nobody reads the rest.
+	keptPerSession = 100_000
+	keptNameless   = 10_000
+
+	// busyPatience is how long a batch waits, beyond the store's own waiting, while
+	// another process writes. Meanwhile the queue fills, and then requests wait.
+	busyPatience = 10 * time.Minute
+	busyPause    = 100 * time.Millisecond
 )
 
 // recorder writes records in batches, from one goroutine, which close waits for.
 // While a transaction waits for the disk the next batch gathers by itself.
 type recorder struct {
-	ctx   context.Context
-	db    *store.DB
-	vault string
-	log   *slog.Logger
+	ctx    context.Context
+	update func(context.Context, func(*store.Tx) error) error
+	vault  string
+	log    *slog.Logger
+	kept   ceiling
 
 	sending sync.RWMutex // held by senders, so that close knows when there are none
 	closed  bool
@@ -39,7 +53,11 @@ type item struct {
 }
 
 func newRecorder(ctx context.Context, db *store.DB, vault string, log *slog.Logger) *recorder {
-	r := &recorder{ctx: ctx, db: db, vault: vault, log: log, queue: make(chan item, recordQueue), stopped: make(chan struct{})}
+	r := &recorder{
+		ctx: ctx, update: db.Update, vault: vault, log: log,
+		kept:  ceiling{perSession: keptPerSession, nameless: keptNameless},
+		queue: make(chan item, recordQueue), stopped: make(chan struct{}),
+	}
 	go r.write()
 	return r
 }
@@ -51,7 +69,13 @@ func (r *recorder) add(e Entry) {
 		r.log.Error("a request came after the vault was closed and is not recorded", "host", e.Host)
 		return
 	}
-	r.queue <- item{entry: e}
+	keep, first := r.kept.take(e)
+	if first {
+		r.log.Error("the requests that follow are counted and not recorded: there are too many", "session", e.Session, "run", e.Run)
+	}
+	if keep {
+		r.queue <- item{entry: e}
+	}
 }
 
 // flush waits until everything before it is written, and says how many records
@@ -63,7 +87,10 @@ func (r *recorder) flush(ctx context.Context) (lost int, err error) {
 		r.sending.RUnlock()
 		return 0, fmt.Errorf("read records: the vault is closed")
 	}
-	r.queue <- item{lost: answer}
+	select {
+	case r.queue <- item{lost: answer}:
+	case <-ctx.Done():
+	}
 	r.sending.RUnlock()
 	select {
 	case lost = <-answer:
@@ -127,11 +154,29 @@ func gather(first item, queue <-chan item) (batch []Entry, questions []chan<- in
 	}
 }
 
+// store writes a batch, and does not give up while another process is writing.
 func (r *recorder) store(batch []Entry) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	return r.db.Update(r.ctx, func(tx *store.Tx) error {
+	var waited time.Duration
+	for {
+		began := time.Now()
+		err := r.try(batch)
+		if !errors.Is(err, store.ErrBusy) {
+			return err
+		}
+		if waited += time.Since(began); waited >= busyPatience {
+			return err
+		}
+		// Some kinds of busy come back at once.
+		time.Sleep(busyPause)
+		waited += busyPause
+	}
+}
+
+func (r *recorder) try(batch []Entry) error {
+	return r.update(r.ctx, func(tx *store.Tx) error {
 		for _, e := range batch {
 			if err := tx.AddEntry(r.vault, e); err != nil {
 				return err

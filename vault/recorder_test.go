@@ -1,8 +1,14 @@
 package vault
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/av-project/av/vault/store"
 )
@@ -33,4 +39,100 @@ func TestLostRecordsAreReported(t *testing.T) {
 	if err := r.close(); err == nil {
 		t.Error("close keeps it to itself")
 	}
+}
+
+// An agent that is refused as fast as it can ask wrote 60 MB a second.
+func TestRecordsOfASessionHaveACeiling(t *testing.T) {
+	o := Options{Home: filepath.Join(t.TempDir(), "home")}
+	if err := Init(t.Context(), o, nil); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.records.kept.perSession, v.records.kept.nameless = 3, 2
+	for i := range 5 {
+		v.Record(Entry{Session: "a", Run: "r", Status: i})
+	}
+	v.Record(Entry{Session: "b", Run: "r"}) // another session of the run
+	v.Record(Entry{Session: "c", Run: "other"})
+	for range 6 {
+		v.Record(Entry{Status: 407})
+	}
+	for run, want := range map[string]Summary{"r": {Requests: 4, NotKept: 2}, "other": {Requests: 1}, "": {Requests: 2, NotKept: 4}} {
+		sum, err := v.Summary(t.Context(), Owner(), run)
+		if err != nil || sum.Requests != want.Requests || sum.NotKept != want.NotKept || sum.Lost != 0 {
+			t.Errorf("run %q: %+v, %v", run, sum, err)
+		}
+	}
+	entries, err := v.Requests(t.Context(), Owner(), "r", 0)
+	if err != nil || len(entries) != 4 || entries[2].Status != 2 {
+		t.Errorf("%+v, %v", entries, err)
+	}
+	if err := v.Close(); err != nil {
+		t.Errorf("what is not kept is not lost: %v", err)
+	}
+}
+
+// busyRecorder writes nothing, and is told that another process writes until it has
+// waited for as long as is given.
+func busyRecorder(t *testing.T, busy time.Duration) (r *recorder, written *int) {
+	db := &store.DB{}
+	r = newRecorder(t.Context(), db, "v", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	began, written := time.Now(), new(int)
+	r.update = func(context.Context, func(*store.Tx) error) error {
+		const storeWaits = 30 * time.Second
+		left := busy - time.Since(began)
+		time.Sleep(max(0, min(storeWaits, left)))
+		if left > storeWaits {
+			return fmt.Errorf("record: %w", store.ErrBusy)
+		}
+		*written++
+		return nil
+	}
+	return r, written
+}
+
+// A backup that held the file for 33 seconds cost a record.
+func TestRecordOutlastsAnotherProcessThatWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, written := busyRecorder(t, 5*time.Minute)
+		r.add(Entry{Run: "r"})
+		if lost, err := r.flush(t.Context()); err != nil || lost != 0 || *written != 1 {
+			t.Errorf("%d lost, %d written, %v", lost, *written, err)
+		}
+		if err := r.close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCloseWaitsForTheRecordsOfABusyVault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, written := busyRecorder(t, 5*time.Minute)
+		r.add(Entry{Run: "r"})
+		if err := r.close(); err != nil || *written != 1 {
+			t.Errorf("%d written, %v", *written, err)
+		}
+	})
+}
+
+func TestVaultThatStaysBusyLosesTheRecordInTheEndAndSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := busyRecorder(t, 24*time.Hour)
+		r.add(Entry{Run: "r"})
+		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := r.flush(soon); err == nil {
+			t.Error("a question outlives its context")
+		}
+		began := time.Now()
+		if err := r.close(); err == nil || r.lost != 1 {
+			t.Errorf("%d lost, %v", r.lost, err)
+		}
+		if took := time.Since(began); took > busyPatience+time.Minute {
+			t.Errorf("close took %v", took)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package vault
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/av-project/av/vault/store"
@@ -53,6 +54,26 @@ func TestSameSessionIsTheSamePointer(t *testing.T) {
 	if got[0] != got[1] || !got[0].Alive() {
 		t.Error("read twice, it is two")
 	}
+}
+
+func TestValueLeavesMemoryWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c credentials
+		c.put("A", NewValue([]byte("1")), time.Now())
+		time.Sleep(maxStale / 2)
+		c.put("A", NewValue([]byte("2")), time.Now())
+		c.put("B", NewValue([]byte("3")), time.Now())
+		time.Sleep(maxStale * 3 / 4)
+		if value, ok := c.get("A", time.Now()); !ok || string(value.Open()) != "2" {
+			t.Error("what was read again is gone")
+		}
+		time.Sleep(maxStale)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.byKey) != 0 {
+			t.Errorf("%d values are still there", len(c.byKey))
+		}
+	})
 }
 
 func TestCredentialsInMemoryAreBounded(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -47,6 +48,14 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
+// isFolder refuses a Home that is something else. One that is not there is fine here.
+func (o Options) isFolder() error {
+	if info, err := os.Stat(o.Home); err == nil && !info.IsDir() {
+		return &problem{"cannot use AV_HOME: " + o.Home + " is a file, not a folder", "set AV_HOME to a folder of your own, or move the file away"}
+	}
+	return nil
+}
+
 func (o Options) database() string { return filepath.Join(o.Home, databaseFile) }
 func (o Options) keyFile() string  { return filepath.Join(o.Home, keyFile) }
 
@@ -74,6 +83,9 @@ type Vault struct {
 func Open(ctx context.Context, o Options) (*Vault, error) {
 	o, err := o.withDefaults()
 	if err != nil {
+		return nil, err
+	}
+	if err := o.isFolder(); err != nil {
 		return nil, err
 	}
 	db, err := store.Open(ctx, o.database())

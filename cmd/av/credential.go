@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,13 @@ Several KEY=VALUE are stored all together or not at all.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			// Before anything is asked for: a question would repeat what may be a secret.
+			for _, arg := range args {
+				key, _, _ := strings.Cut(arg, "=")
+				if err := vault.CheckKey(key); err != nil {
+					return err
+				}
+			}
 			return e.withVault(c.Context(), func(ctx context.Context, v *vault.Vault) error {
 				// A wrong password shall not cost whoever typed the value.
 				if err := v.Unlock(ctx, vault.Owner()); err != nil {
@@ -97,8 +105,8 @@ func (e *env) secret(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the value from stdin: %w", err)
 	}
-	if n := len(b); n > 0 && b[n-1] == '\n' {
-		b = b[:n-1]
+	if line, ok := bytes.CutSuffix(b, []byte{'\n'}); ok {
+		b = bytes.TrimSuffix(line, []byte{'\r'})
 	}
 	return b, nil
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -63,36 +65,81 @@ func (e *env) newPassword(ctx context.Context) ([]byte, error) {
 
 func (e *env) onTerminal() bool { return term.IsTerminal(int(e.stdin.Fd())) }
 
-// ask reads a line from the terminal without showing it. When it is interrupted it
-// gives the terminal its echo back, which the kernel would not.
+// ask reads a line from the terminal without showing it, and gives the terminal its
+// echo back however that ends, which the kernel would not.
 func (e *env) ask(ctx context.Context, prompt string) ([]byte, error) {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	fd := int(e.stdin.Fd())
-	before, err := term.GetState(fd)
+	fmt.Fprint(e.stderr, "av: "+prompt)
+	defer fmt.Fprintln(e.stderr)
+	// Raw, because the kernel's own editing hides Ctrl-D from term.ReadPassword, which
+	// then waits for more.
+	before, err := term.MakeRaw(fd)
 	if err != nil {
 		return nil, fmt.Errorf("read from the terminal: %w", err)
 	}
+	defer func() { _ = term.Restore(fd, before) }()
 	type answer struct {
 		line []byte
 		err  error
 	}
 	answered := make(chan answer, 1)
-	fmt.Fprint(e.stderr, "av: "+prompt)
 	go func() {
-		line, err := term.ReadPassword(fd)
+		line, err := typed(e.stdin)
 		answered <- answer{line, err}
 	}()
-	defer fmt.Fprintln(e.stderr)
 	select {
 	case a := <-answered:
-		if a.err != nil {
+		switch {
+		case errors.Is(a.err, io.EOF):
+			return nil, withHint(errors.New("nothing was typed"), "type it and press enter")
+		case a.err != nil && !errors.Is(a.err, errInterrupted):
 			return nil, fmt.Errorf("read from the terminal: %w", a.err)
 		}
-		return a.line, nil
+		return a.line, a.err
 	case <-ctx.Done():
 		// The reader stays in its read; the process is about to end.
-		_ = term.Restore(fd, before)
-		return nil, errors.New("interrupted")
+		return nil, errInterrupted
+	}
+}
+
+var errInterrupted = withHint(errors.New("interrupted"), "nothing was changed; try again")
+
+// What keys send where the kernel does not edit lines.
+const (
+	keyInterrupt = 'C' - '@'
+	keyEnd       = 'D' - '@'
+	keyEndEarly  = 0 // what the kernel makes of a Ctrl-D typed before the question
+	keyErase     = 'H' - '@'
+	keyEraseAll  = 'U' - '@'
+	keyDelete    = 0x7f
+)
+
+// typed reads keys up to the end of a line, and none after it: they are the answer to
+// the next question.
+func typed(keys io.Reader) (line []byte, err error) {
+	for key := make([]byte, 1); ; {
+		if _, err := keys.Read(key); err != nil {
+			return nil, err
+		}
+		switch key[0] {
+		case '\r', '\n':
+			return line, nil
+		case keyInterrupt:
+			return nil, errInterrupted
+		case keyEnd, keyEndEarly:
+			if len(line) == 0 {
+				return nil, io.EOF
+			}
+			return line, nil
+		case keyErase, keyDelete:
+			_, size := utf8.DecodeLastRune(line)
+			line = line[:len(line)-size]
+		case keyEraseAll:
+			line = line[:0]
+		default:
+			line = append(line, key[0])
+		}
 	}
 }

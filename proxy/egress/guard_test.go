@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -129,6 +131,37 @@ func TestNameIsLookedUpAsCompleteName(t *testing.T) {
 	conn.Close()
 	if !slices.Equal(n.asked, []string{"ip billing."}) {
 		t.Errorf("asked for %v", n.asked)
+	}
+}
+
+// "localhost." is in no file of hosts, and so it did not exist.
+func TestNamesOfTheHostsFileAreFoundAndJudged(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hosts")
+	text := "127.0.0.1\tlocalhost\n::1 localhost # localhost6\n# 8.8.8.8 comment\n8.8.8.8 dns Public.Test.\nnonsense odd\n9.9.9.9\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, d := &names{}, &wires{delay: map[string]time.Duration{"8.8.8.8:443": 0}}
+	g := New(n, d)
+	g.hosts = file
+	_, err := g.Dial(t.Context(), "localhost", 443, netip.AddrPort{})
+	if refused, ok := errors.AsType[*Refused](err); !ok || refused.Reason != "loopback address" {
+		t.Errorf("localhost: %v", err)
+	}
+	for _, host := range []string{"dns", "public.test"} {
+		conn, err := g.Dial(t.Context(), host, 443, netip.AddrPort{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+	if len(n.asked) != 0 {
+		t.Errorf("asked for %v", n.asked)
+	}
+	for _, host := range []string{"comment", "odd", "localhost6", "test", "9.9.9.9.test"} {
+		if _, err := g.Dial(t.Context(), host, 443, netip.AddrPort{}); err == nil {
+			t.Errorf("%s was found", host)
+		}
 	}
 }
 

@@ -1,8 +1,12 @@
 package egress
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
+
+	"github.com/av-project/av/vault/policy"
 )
 
 func TestOnlyPublicAddressesMayBeDialled(t *testing.T) {
@@ -91,5 +95,22 @@ func TestGrantCoversAllButMetadata(t *testing.T) {
 		if got := judgeGrant(netip.MustParseAddrPort(c.grant)); got != c.want {
 			t.Errorf("%s: %q, want %q", c.grant, got, c.want)
 		}
+	}
+}
+
+// The services file has a list of its own, which must not fall behind.
+func TestServicesFileGrantsNoMetadataAddress(t *testing.T) {
+	parse := func(addr netip.Addr) error {
+		file := fmt.Sprintf("services:\n  - name: a\n    host: a.test\n    auth: {type: passthrough}\n    upstream: {address: %q}\n", netip.AddrPortFrom(addr, 80))
+		_, err := policy.Parse("f", []byte(file), nil)
+		return err
+	}
+	for addr := range metadata {
+		if err := parse(addr); err == nil || !strings.Contains(err.Error(), "5:25: ") || !strings.Contains(err.Error(), "metadata") {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+	if err := parse(netip.MustParseAddr("169.254.169.253")); err != nil {
+		t.Errorf("control: %v", err)
 	}
 }

@@ -39,6 +39,10 @@ func parse(s string, defaultPort uint16) (policy.Target, error) {
 // Absolute reads the target of an absolute-form request line, and whether it asks
 // for TLS.
 func Absolute(u *url.URL) (t policy.Target, secure bool, err error) {
+	if u.Opaque != "" {
+		// "http:@evil.test" has no host that anyone could judge.
+		return policy.Target{}, false, errors.New("refusing a URL without //")
+	}
 	if u.User != nil {
 		// "http://github.com@evil.test" is for evil.test, whatever it looks like.
 		return policy.Target{}, false, errors.New("refusing a URL with a user name: send an Authorization header")

@@ -61,6 +61,8 @@ func TestAbsoluteURINamesTheHostAfterTheAt(t *testing.T) {
 		{"http://user:pass@github.com/", "", false},
 		{"ftp://github.com/", "", false},
 		{"http:///x", "", false},
+		{"http:@evil.test/x", "", false},
+		{"http:https://evil.test/x", "", false},
 		{"/x", "", false},
 		{"http://127.1/", "", false},
 	} {

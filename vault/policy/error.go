@@ -2,6 +2,12 @@ package policy
 
 import "fmt"
 
+// problem is an error with the next step for the person who reads it.
+type problem struct{ text, hint string }
+
+func (p *problem) Error() string { return p.text }
+func (p *problem) Hint() string  { return p.hint }
+
 // Error is what is wrong with a services file, and where.
 type Error struct {
 	File         string

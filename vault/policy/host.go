@@ -19,12 +19,24 @@ const (
 	maxTarget = 4*maxName + len("[]:65535")
 )
 
+// What people write who think of something larger than a host.
+var (
+	errURL      error = &problem{"it is a URL, and a host is wanted", "leave out the scheme and the path: HOST, or HOST:PORT"}
+	errWildcard error = &problem{"it is a wildcard, and a host is wanted", "name each host"}
+)
+
 // ParseTarget reads "HOST[:PORT]" as people write it in --allow and in services, and
 // as a client writes it in a request; both must come out the same, or policy would
 // judge one host and the proxy dial another.
 func ParseTarget(s string, defaultPort uint16) (Target, error) {
 	if len(s) > maxTarget {
 		return Target{}, fmt.Errorf("refusing a host of %d bytes: longer than any name", len(s))
+	}
+	switch {
+	case strings.Contains(s, "://"):
+		return Target{}, fmt.Errorf("refusing %q: %w", s, errURL)
+	case strings.Contains(s, "*"):
+		return Target{}, fmt.Errorf("refusing %q: %w", s, errWildcard)
 	}
 	host, port, err := splitPort(s, defaultPort)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -133,6 +134,14 @@ func (m mapping) upstream(readFile func(string) ([]byte, error)) (Upstream, erro
 	return up, nil
 }
 
+// metadata are the addresses that the egress guard never dials, whatever is granted.
+// Who writes one here learns it here, and not at the first request.
+var metadata = []netip.Addr{
+	netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("169.254.170.2"), netip.MustParseAddr("169.254.170.23"),
+	netip.MustParseAddr("168.63.129.16"), netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("192.0.0.192"),
+	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd00:ec2::23"), netip.MustParseAddr("fd20:ce::254"),
+}
+
 func (m mapping) address() (netip.AddrPort, error) {
 	s, err := m.need("address")
 	if err != nil {
@@ -148,6 +157,9 @@ func (m mapping) address() (netip.AddrPort, error) {
 		err = fmt.Errorf("bad address %q: it has a zone", s)
 	case ap.Addr().Unmap().IsUnspecified() || ap.Addr().Unmap().IsMulticast():
 		err = fmt.Errorf("bad address %q: it is not one host", s)
+	case slices.Contains(metadata, ap.Addr().Unmap()):
+		return netip.AddrPort{}, m.errorf(m.at("address"), "name another address: nothing grants this one",
+			"address %q is a cloud's metadata service, which hands out the machine's own credentials", s)
 	}
 	if err != nil {
 		return netip.AddrPort{}, m.errorf(m.at("address"), `want IP:PORT, such as "10.1.2.3:8443"`, "%v", err)

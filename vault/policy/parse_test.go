@@ -146,6 +146,8 @@ func TestWhatCannotBeReadIsRefusedWithItsPlace(t *testing.T) {
 		{one(name, host, auth, `upstream: {address: "a.test:443"}`), `5:25: bad address "a.test:443"`},
 		{one(name, host, auth, `upstream: {address: "10.1.2.3:0"}`), `5:25: bad address "10.1.2.3:0": port 0`},
 		{one(name, host, auth, `upstream: {address: "[fe80::1%eth0]:1"}`), `5:25: bad address "[fe80::1%eth0]:1": it has a zone`},
+		{one(name, host, auth, `upstream: {address: "169.254.169.254:80"}`), `5:25: address "169.254.169.254:80" is a cloud's metadata service, which hands out the machine's own credentials`},
+		{one(name, host, auth, `upstream: {address: "[::ffff:169.254.169.254]:80"}`), `5:25: address "[::ffff:169.254.169.254]:80" is a cloud's metadata service, which hands out the machine's own credentials`},
 		{one(name, host, auth, `upstream: {address: "0.0.0.0:443"}`), `5:25: bad address "0.0.0.0:443": it is not one host`},
 		{one(name, host, auth, "upstream: {ca: missing.pem}"), "5:20: ca: open missing.pem: file does not exist"},
 		{one(name, host, auth, "upstream: {ca: empty.pem}"), "5:20: ca: there is no PEM certificate"},

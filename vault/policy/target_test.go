@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -61,6 +62,24 @@ func TestTargetRefusesWhatTwoReadersMayReadDifferently(t *testing.T) {
 	} {
 		if got, err := policy.ParseTarget(in, 443); err == nil {
 			t.Errorf("ParseTarget(%q) = %v, want it refused", in, got)
+		}
+	}
+}
+
+func TestTargetThatIsMoreThanAHostIsExplained(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://x.test/": `refusing "https://x.test/": it is a URL, and a host is wanted`,
+		"http://x.test":   `refusing "http://x.test": it is a URL, and a host is wanted`,
+		"*.x.test":        `refusing "*.x.test": it is a wildcard, and a host is wanted`,
+		"*":               `refusing "*": it is a wildcard, and a host is wanted`,
+	} {
+		_, err := policy.ParseTarget(in, 443)
+		hinted, ok := errors.AsType[interface {
+			error
+			Hint() string
+		}](err)
+		if err == nil || err.Error() != want || !ok || hinted.Hint() == "" {
+			t.Errorf("%s: %v", in, err)
 		}
 	}
 }
