@@ -59,7 +59,7 @@ type Proxy struct {
 	log       *slog.Logger
 	errorLog  *log.Logger // log, for the packages of the standard library
 	now       func() time.Time
-	roots     *x509.CertPool
+	roots     *x509.CertPool // nil: the system's, read when the first upstream is dialled
 	buffers   buffers
 }
 
@@ -86,15 +86,6 @@ func New(c Config) (*Proxy, error) {
 	p.errorLog = slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
 	if p.now == nil {
 		p.now = time.Now
-	}
-	if p.roots == nil {
-		roots, err := x509.SystemCertPool()
-		if err != nil {
-			// A machine without roots still reaches the upstreams whose CA a service names.
-			p.log.Warn("no system certificates", "err", err)
-			roots = x509.NewCertPool()
-		}
-		p.roots = roots
 	}
 	return p, nil
 }

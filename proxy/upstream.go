@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
@@ -28,7 +29,9 @@ func (l *lease) newUpstream(service *policy.Service, target policy.Target) *upst
 	if service != nil {
 		grant = service.Upstream.Address
 		if service.Upstream.CA != "" {
-			roots = roots.Clone()
+			// This one and no other: whoever names the CA of a service does not want a
+			// certificate from any public one to do.
+			roots = x509.NewCertPool()
 			roots.AppendCertsFromPEM([]byte(service.Upstream.CA))
 		}
 	}

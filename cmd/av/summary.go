@@ -78,6 +78,9 @@ func describe(s vault.Summary, reasons map[policy.Target]string) string {
 		denied = append(denied, name)
 	}
 	line := fmt.Sprintf("%s to %s", count(s.Requests, "request"), count(len(hosts), "host"))
+	if s.NotKept > 0 {
+		line += fmt.Sprintf(" (and %d more, too many to keep a record of)", s.NotKept)
+	}
 	if s.Denied == 0 {
 		return line + ", none denied"
 	}

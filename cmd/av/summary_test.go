@@ -32,6 +32,8 @@ func TestSummaryIsOneLineThatCanBeTyped(t *testing.T) {
 			"2 requests to 1 host, 2 denied: what could not be read, a.test:443 (the vault has no TOKEN)"},
 		{vault.Summary{Requests: 1, Denied: 1, Hosts: []vault.HostCount{host("127.0.0.1", 14323, 1, 1, "yes")}}, nil,
 			"1 request to 1 host, 1 denied: 127.0.0.1:14323"},
+		{vault.Summary{Requests: 1, NotKept: 3, Hosts: []vault.HostCount{host("a.test", 443, 1, 0, "")}}, nil,
+			"1 request to 1 host (and 3 more, too many to keep a record of), none denied"},
 		{vault.Summary{Requests: 9, Denied: 9, Hosts: many}, nil,
 			"9 requests to 9 hosts, 9 denied: h0.test:443, h1.test:443, h2.test:443, h3.test:443, h4.test:443, and 4 more" +
 				"; to allow, add --allow h0.test --allow h1.test --allow h2.test --allow h3.test --allow h4.test and 4 more"},
