@@ -98,7 +98,10 @@ func TestUntrustedUpstreamDoesNotGetTheCredential(t *testing.T) {
 			if c.host == apiHost {
 				_, service.Upstream.CA = selfSigned(t, apiHost)
 			}
-			w := newWorld(t, setup{services: services(service)})
+			// The system would vouch for it; a service that names its CA wants that one only.
+			system := x509.NewCertPool()
+			system.AppendCertsFromPEM([]byte(up.ca))
+			w := newWorld(t, setup{services: services(service), roots: system})
 			res := try(w.client(byToken).Get("https://" + apiHost + "/"))(t)
 			if e := reason(t, res); res.StatusCode != 502 || e.Code != "untrusted" || !strings.Contains(e.Message, c.why) {
 				t.Errorf("%s %+v", res.Status, e)

@@ -73,7 +73,7 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 		return err
 	}
 	b.agent = agent{engine: b.engine, id: id, image: image, uid: uid, gid: gid, command: b.Command, env: b.Env, workspace: b.Workspace}
-	b.undo.add(rankContainers, func(ctx context.Context) error { return b.engine.RemoveContainer(ctx, id) })
+	b.undo.add(rankAgent, func(ctx context.Context) error { return b.engine.RemoveContainer(ctx, id) })
 	return ctx.Err()
 }
 

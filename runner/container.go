@@ -107,7 +107,7 @@ func (b *box) enclose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.undo.add(rankContainers, func(ctx context.Context) error {
+	b.undo.add(rankGate, func(ctx context.Context) error {
 		b.network.Drop(ctx, b.gate)
 		return nil
 	})
@@ -234,7 +234,7 @@ func (b *box) createGate(ctx context.Context) error {
 		return err
 	}
 	b.gate = gate
-	b.undo.add(rankContainers, gate.Remove)
+	b.undo.add(rankGate, gate.Remove)
 	return ctx.Err()
 }
 
@@ -276,7 +276,7 @@ func (b *box) raiseHostWalls(relay netip.AddrPort) error {
 		b.Say("no right to change the host's rules: the walls in the box stand without the second ones on the host")
 		return nil
 	}
-	b.undo.add(rankWalls, walls.Remove)
+	b.undo.add(rankGate, walls.Remove)
 	return nil
 }
 

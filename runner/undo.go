@@ -20,8 +20,8 @@ const (
 	rankSession
 	rankNetwork
 	rankRelay
-	rankWalls // on the host: nothing in the box may be alive without them
-	rankContainers
+	rankGate  // with the walls on the host, and the network under it
+	rankAgent // first of all: it must not be alive without any of the others
 	ranks
 )
 
