@@ -91,10 +91,19 @@ func (b *box) build(ctx context.Context) error {
 	if err := b.hold(); err != nil {
 		return err
 	}
-	return together(
-		func() error { return b.enclose(ctx) },
-		func() error { return b.prepareAgent(ctx) },
-	)
+	// One that fails ends the other: nobody waits for an image to be built for a box
+	// that will not be.
+	ctx, cancel := context.WithCancelCause(ctx)
+	ending := func(step func(context.Context) error) func() error {
+		return func() error {
+			err := step(ctx)
+			if err != nil {
+				cancel(err)
+			}
+			return err
+		}
+	}
+	return together(ending(b.enclose), ending(b.prepareAgent))
 }
 
 // enclose makes the namespace, and returns nil when its walls stand and are proved.
