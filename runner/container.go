@@ -97,10 +97,11 @@ func (b *box) build(ctx context.Context) error {
 	ending := func(step func(context.Context) error) func() error {
 		return func() error {
 			err := step(ctx)
-			if err != nil {
-				cancel(err)
+			if err == nil {
+				return nil
 			}
-			return err
+			cancel(err)
+			return context.Cause(ctx) // the first failure, and not what it made of the other
 		}
 	}
 	return together(ending(b.enclose), ending(b.prepareAgent))
