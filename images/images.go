@@ -69,6 +69,11 @@ func (b Builder) ensure(ctx context.Context, name string, dockerfile, identity [
 	if _, err := b.Engine.Image(ctx, tag); err == nil || !errors.Is(err, engine.ErrNotFound) {
 		return tag, err
 	}
+	unlock := lock(ctx, tag)
+	defer unlock()
+	if _, err := b.Engine.Image(ctx, tag); err == nil {
+		return tag, nil // somebody else has built it while we waited
+	}
 	b.Say(fmt.Sprintf("building the image %s (once; this takes a minute)", tag))
 	body, writer := io.Pipe()
 	go func() { writer.CloseWithError(pack(writer, dockerfile, files)) }()

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/av-project/av/scripts/require"
+
+	"github.com/vishvananda/netlink"
 )
 
 // childEnv makes the test program be a child that holds a fake internet until it is killed.
@@ -149,5 +151,25 @@ func TestWithoutRootThereIsAClearError(t *testing.T) {
 	}
 	if err := cmd.Wait(); err == nil || last != "ErrNeedsRoot" {
 		t.Errorf("%v, last line %q", err, last)
+	}
+}
+
+// The range is kept for examples, and somebody uses it all the same: on one machine a package mirror had an address
+// of it, and was out of reach while a fake internet was up.
+func TestTheRestOfTheRangeIsNotTaken(t *testing.T) {
+	open(t)
+	link, err := netlink.LinkByName(hostLink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leadsIn := func(address string) bool {
+		routes, err := netlink.RouteGet(net.ParseIP(address))
+		return err == nil && len(routes) > 0 && routes[0].LinkIndex == link.Attrs().Index
+	}
+	if !leadsIn(SinkAddr.String()) {
+		t.Error("control: the sink is not on the link")
+	}
+	if leadsIn("203.0.113.80") {
+		t.Error("an address that is not ours leads into the fake internet")
 	}
 }

@@ -138,18 +138,49 @@ func (s *space) connect() error {
 	if err := host.LinkAdd(veth); err != nil {
 		return fmt.Errorf("make the link %s: %w", hostLink, err)
 	}
+	hosts := []netip.Addr{APIAddr, DNSAddr, SinkAddr, SinkAddr6}
 	if err := s.raise(host, hostLink, HostAddr, HostAddr6); err != nil {
+		return err
+	}
+	// Each host by itself: the rest of the range may be somebody's on this machine's network, a package mirror's for
+	// one, however much it is kept for examples.
+	if err := s.onLink(host, hostLink, hosts...); err != nil {
 		return err
 	}
 	return s.do(func() error {
 		if err := s.raise(inside, "lo"); err != nil {
 			return err
 		}
-		if err := s.raise(inside, insideLink, APIAddr, DNSAddr, SinkAddr, SinkAddr6); err != nil {
+		if err := s.raise(inside, insideLink, hosts...); err != nil {
+			return err
+		}
+		if err := s.onLink(inside, insideLink, HostAddr, HostAddr6); err != nil {
 			return err
 		}
 		return s.route(inside, HostAddr, HostAddr6)
 	})
+}
+
+// onLink makes the link the way to single addresses.
+func (s *space) onLink(h *netlink.Handle, name string, addrs ...netip.Addr) error {
+	link, err := h.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", name, err)
+	}
+	for _, a := range addrs {
+		if a.Is6() && !s.ipv6 {
+			continue
+		}
+		if err := h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: single(a), Scope: netlink.SCOPE_LINK}); err != nil {
+			return fmt.Errorf("route to %s: %w", a, err)
+		}
+	}
+	return nil
+}
+
+// single is the network of one address.
+func single(a netip.Addr) *net.IPNet {
+	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
 }
 
 // raise gives a link its addresses and sets it up.
@@ -167,11 +198,7 @@ func (s *space) raise(h *netlink.Handle, name string, addrs ...netip.Addr) error
 		if a.Is6() && !s.ipv6 {
 			continue
 		}
-		bits := 24
-		if a.Is6() {
-			bits = 64
-		}
-		addr := &netlink.Addr{IPNet: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(bits, a.BitLen())}}
+		addr := &netlink.Addr{IPNet: single(a)}
 		addr.Flags = unix.IFA_F_NODAD // nobody else is on this link; do not wait to find that out
 		if err := h.AddrAdd(link, addr); err != nil {
 			return fmt.Errorf("give %s the address %s: %w", name, a, err)
