@@ -22,6 +22,7 @@ type demo struct {
 	internet *fakenet.Net
 	secret   string
 
+	during         string // what the machine had of the demo's while a box ran
 	checks, failed int
 }
 
@@ -164,6 +165,9 @@ func (d *demo) search() {
 	}
 	inside.await(d.ctx, "the-box-is-searched")
 	outside := d.inspect()
+	if d.during, err = d.inventory(); err != nil {
+		d.check("list what the box has on this machine", err)
+	}
 	stdin.Close()
 	_ = cmd.Wait() // read ends with 1 at the end of its input
 
@@ -186,12 +190,23 @@ func (d *demo) search() {
 	d.check("`docker inspect` does not hold it", leak(outside))
 }
 
+// owner is the name by which the things of the demo's own runs are told from those of
+// other runs on this machine.
+func (d *demo) owner() string {
+	content, err := os.ReadFile(filepath.Join(d.dir, "home", "owner"))
+	if err != nil {
+		d.check("read the name of the demo's home", err)
+	}
+	name, _, _ := strings.Cut(string(content), " ")
+	return name
+}
+
 // inspect gives everything that the engine tells of what carries av's labels.
 func (d *demo) inspect() *scanner {
 	s := newScanner(d.secret, "av.run")
 	for _, list := range [][]string{
-		{"ps", "-aq", "--no-trunc", "--filter", "label=av.isolation=1"},
-		{"network", "ls", "-q", "--no-trunc", "--filter", "label=av.isolation=1"},
+		{"ps", "-aq", "--no-trunc", "--filter", "label=av.owner=" + d.owner()},
+		{"network", "ls", "-q", "--no-trunc", "--filter", "label=av.owner=" + d.owner()},
 	} {
 		ids, err := d.command("docker", list...).Output()
 		if err != nil {

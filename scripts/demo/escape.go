@@ -107,15 +107,16 @@ func (d *demo) absent(m string) error {
 	return nil
 }
 
-// inventory lists what a run could leave behind on this machine.
+// inventory lists what the demo's runs have on this machine.
 func (d *demo) inventory() (string, error) {
+	owner := d.owner()
 	var all strings.Builder
 	for _, list := range [][]string{
-		{"docker", "ps", "-a", "--format", "container {{.Names}}"},
-		{"docker", "network", "ls", "--format", "network {{.Name}}"},
-		{"docker", "volume", "ls", "--format", "volume {{.Name}}"},
-		{"ip", "-o", "link", "show", "type", "bridge"},
-		{"iptables", "-S"}, {"iptables", "-t", "nat", "-S"}, {"ip6tables", "-S"},
+		{"docker", "ps", "-a", "--filter", "label=av.owner=" + owner, "--format", "container {{.Names}}"},
+		{"docker", "network", "ls", "--filter", "label=av.owner=" + owner, "--format", "network {{.Name}}"},
+		{"docker", "volume", "ls", "--filter", "label=av.owner=" + owner, "--format", "volume {{.Name}}"},
+		{"sh", "-c", "iptables-save | grep " + owner + " || true"},
+		{"sh", "-c", "ip6tables-save | grep " + owner + " || true"},
 	} {
 		cmd := exec.CommandContext(d.ctx, list[0], list[1:]...)
 		cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
@@ -123,23 +124,22 @@ func (d *demo) inventory() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", strings.Join(list, " "), err)
 		}
-		for line := range strings.Lines(string(out)) {
-			if strings.Contains(strings.ToLower(line), "av-") {
-				all.WriteString(line)
-			}
-		}
+		all.Write(out)
 	}
 	return all.String(), nil
 }
 
-func (d *demo) nothingLeft(before string) {
-	after, err := d.inventory()
-	for line := range strings.Lines(after) {
-		if !strings.Contains(before, line) {
-			err = errors.Join(err, errors.New(strings.TrimSpace(line)))
-		}
+func (d *demo) nothingLeft() {
+	err := error(nil)
+	if !strings.Contains(d.during, "container ") || !strings.Contains(d.during, "network ") || !strings.Contains(d.during, "-A INPUT ") {
+		err = fmt.Errorf("it found only: %s", d.during)
 	}
-	d.check("no container, network, volume, bridge or firewall rule", err)
+	d.check("while a box ran, the inventory found its containers, network and firewall rules (control)", err)
+	after, err := d.inventory()
+	if err == nil && after != "" {
+		err = errors.New(after)
+	}
+	d.check("now it finds no container, network, volume or firewall rule", err)
 	runs, err := os.ReadDir(filepath.Join(d.dir, "home", "runs"))
 	if err == nil && len(runs) > 0 {
 		err = fmt.Errorf("%d of them", len(runs))
