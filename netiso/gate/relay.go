@@ -70,20 +70,29 @@ func (r *relay) dial(ctx context.Context) (*tls.Conn, error) {
 // carry takes a connection that the agent opened to the proxy port, and lets the
 // proxy speak with the agent itself.
 func (r *relay) carry(ctx context.Context, agent *net.TCPConn) {
-	defer agent.Close()
-	proxy, err := r.dial(ctx)
-	if err != nil {
-		reset(agent)
-		return
-	}
-	defer proxy.Close()
-	splice(ctx, agent, agent, proxy)
+	r.join(ctx, agent, func(proxy *tls.Conn) { splice(ctx, agent, agent, proxy) })
 }
 
 // carryTo takes a connection that the agent opened to somewhere else, and asks the
 // proxy for that place. What the proxy refuses is reset, so that the agent's tool
 // fails at once.
 func (r *relay) carryTo(ctx context.Context, agent *net.TCPConn, target string) {
+	r.join(ctx, agent, func(proxy *tls.Conn) {
+		answer, reader, err := connect(proxy, target)
+		switch {
+		case err != nil:
+			reset(agent)
+		case answer.StatusCode != http.StatusOK:
+			explain(agent, answer)
+		default:
+			splice(ctx, agent, agent, &buffered{proxy, reader})
+		}
+	})
+}
+
+// join opens a connection to the proxy for one of the agent's, and closes both when
+// use is done with them.
+func (r *relay) join(ctx context.Context, agent *net.TCPConn, use func(*tls.Conn)) {
 	defer agent.Close()
 	proxy, err := r.dial(ctx)
 	if err != nil {
@@ -91,16 +100,7 @@ func (r *relay) carryTo(ctx context.Context, agent *net.TCPConn, target string) 
 		return
 	}
 	defer proxy.Close()
-	answer, reader, err := connect(proxy, target)
-	if err != nil {
-		reset(agent)
-		return
-	}
-	if answer.StatusCode != http.StatusOK {
-		explain(agent, answer)
-		return
-	}
-	splice(ctx, agent, agent, &buffered{proxy, reader})
+	use(proxy)
 }
 
 // connect asks the proxy for a tunnel to target. What follows the head of the
