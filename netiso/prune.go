@@ -68,7 +68,8 @@ func (p *Pruner) PruneRun(ctx context.Context, run string) (removed int, err err
 		return 0, err
 	}
 	err = p.pruneRun(ctx, run, found[run], func(Leftover) { removed++ })
-	return removed, err
+	// It may have died before its folder had its name.
+	return removed, errors.Join(err, p.unnamed())
 }
 
 func (p *Pruner) pruneRun(ctx context.Context, run string, things []Leftover, removed func(Leftover)) error {

@@ -143,16 +143,17 @@ func together(steps ...func() error) error {
 	return group.Wait()
 }
 
-// hold takes the run's lock and puts the watchdog beside it.
-func (b *box) hold() error {
-	lease, err := netiso.Hold(b.Home, b.run.ID)
-	if err != nil {
+// hold puts the watchdog in place, and takes the run's lock: in this order, so that
+// there is no moment at which something of the run is there and nobody watches.
+func (b *box) hold() (err error) {
+	if b.watched, err = watch(b.Watchdog, b.run.ID); err != nil {
 		return err
 	}
-	b.lease = lease
-	b.undo.add(rankLease, func(context.Context) error { return lease.Release() })
-	b.watched, err = watch(b.Watchdog, b.run.ID)
-	return err
+	if b.lease, err = netiso.Hold(b.Home, b.run.ID); err != nil {
+		return err
+	}
+	b.undo.add(rankLease, func(context.Context) error { return b.lease.Release() })
+	return nil
 }
 
 func (b *box) openSession(ctx context.Context) error {

@@ -249,7 +249,7 @@ func TestKilledRunIsTakenApartByItsWatchdog(t *testing.T) {
 // it has died: what they make must go too.
 func TestRunKilledWhileItStartsLeavesNothing(t *testing.T) {
 	dir, env, av := home(t)
-	for _, after := range []time.Duration{20, 35, 50, 65, 80, 100, 150, 250, 400} {
+	for _, after := range []time.Duration{3, 6, 9, 12, 15, 20, 35, 50, 65, 80, 100, 150, 250, 400} {
 		cmd := exec.Command(av, "run", "--isolation=container", "--", "sleep", "1000")
 		cmd.Env, cmd.Dir = env, t.TempDir()
 		if err := cmd.Start(); err != nil {
