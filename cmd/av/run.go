@@ -39,7 +39,7 @@ capability and no way out but the proxy. The folder you are in is its /workspace
 --isolation=host (the default) only sets the proxy's variables: it keeps
 credentials out of the command's environment, and does not hold it to anything.`,
 		Example: `  av run --isolation=container -- claude
-  av run --isolation=container --allow registry.npmjs.org -- npm install`,
+  av run --isolation=container --allow files.example.com -- make`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 || args[0] == "" {
 				return withHint(errors.New("no command to run"), "av run --isolation=container -- COMMAND [ARG...]")
