@@ -86,12 +86,21 @@ func leftOf(home string) string {
 	for _, list := range [][]string{
 		{"docker", "ps", "-aq", "--filter", "label=av.owner=" + name},
 		{"docker", "network", "ls", "-q", "--filter", "label=av.owner=" + name},
-		{"sh", "-c", "iptables-save | grep " + name + " || true"},
-		{"sh", "-c", "ip6tables-save | grep " + name + " || true"},
 	} {
 		out, err := exec.Command(list[0], list[1:]...).CombinedOutput()
 		if len(out) > 0 || err != nil {
 			fmt.Fprintf(&left, "%s: %s %v\n", strings.Join(list, " "), out, err)
+		}
+	}
+	for _, save := range []string{"iptables-save", "ip6tables-save"} {
+		rules, err := exec.Command(save).Output()
+		if err != nil {
+			fmt.Fprintf(&left, "%s: %v\n", save, err)
+		}
+		for line := range strings.Lines(string(rules)) {
+			if strings.Contains(line, name) {
+				left.WriteString(line)
+			}
 		}
 	}
 	runs, err := os.ReadDir(filepath.Join(home, "runs"))

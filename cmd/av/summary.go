@@ -71,7 +71,7 @@ func describe(s vault.Summary, reasons map[policy.Target]string) string {
 		name := h.Target.String()
 		switch {
 		case h.Hint != "" && allowable(h.Target):
-			allow = append(allow, "--allow "+allowed(h.Target))
+			allow = append(allow, policy.AllowFlag(h.Target))
 		case h.Hint == "" && reasons[h.Target] != "":
 			name += " (" + reasons[h.Target] + ")"
 		}
@@ -97,14 +97,6 @@ func list(words []string, separator string) string {
 		return strings.Join(words[:maxListed], separator) + fmt.Sprintf("%sand %d more", separator, over)
 	}
 	return strings.Join(words, separator)
-}
-
-// allowed is a target as --allow takes it.
-func allowed(t policy.Target) string {
-	if t.Port == 443 && !strings.Contains(t.Host, ":") {
-		return t.Host
-	}
-	return t.String()
 }
 
 // allowable tells whether --allow could open a target: addresses of this machine and

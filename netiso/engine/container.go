@@ -50,7 +50,6 @@ type Bind struct {
 // ContainerInfo is a container that exists.
 type ContainerInfo struct {
 	ID, Name string
-	Running  bool
 	Labels   map[string]string
 }
 
@@ -141,7 +140,7 @@ func (e *Engine) Containers(ctx context.Context, labels map[string]string) ([]Co
 	}
 	var out []ContainerInfo
 	for _, c := range list {
-		info := ContainerInfo{ID: c.ID, Running: c.State == "running", Labels: c.Labels}
+		info := ContainerInfo{ID: c.ID, Labels: c.Labels}
 		if len(c.Names) > 0 {
 			info.Name = strings.TrimPrefix(c.Names[0], "/")
 		}

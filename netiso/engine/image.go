@@ -13,11 +13,8 @@ import (
 
 // Image is what av needs to know of an image on the engine.
 type Image struct {
-	ID         string
-	OS, Arch   string
-	Env        []string
-	Entrypoint []string
-	User       string
+	ID  string
+	Env []string
 }
 
 // Image looks an image up on the engine. ErrNotFound says that it is not there.
@@ -26,9 +23,9 @@ func (e *Engine) Image(ctx context.Context, ref string) (Image, error) {
 	if err != nil {
 		return Image{}, wrap(err, "look for image %s", ref)
 	}
-	img := Image{ID: found.ID, OS: found.Os, Arch: found.Architecture}
+	img := Image{ID: found.ID}
 	if found.Config != nil {
-		img.Env, img.Entrypoint, img.User = found.Config.Env, found.Config.Entrypoint, found.Config.User
+		img.Env = found.Config.Env
 	}
 	return img, nil
 }
@@ -54,12 +51,6 @@ func (e *Engine) Build(ctx context.Context, tag string, tar io.Reader, labels ma
 	}
 	defer answer.Body.Close()
 	return wrap(follow(answer.Body, progress), "build image %s", tag)
-}
-
-// RemoveImage removes a tag, and the image with its last tag.
-func (e *Engine) RemoveImage(ctx context.Context, ref string) error {
-	_, err := e.api.ImageRemove(ctx, ref, image.RemoveOptions{Force: true, PruneChildren: true})
-	return wrap(gone(err), "remove image %s", ref)
 }
 
 // follow reads the engine's stream of JSON messages to its end. An error in it

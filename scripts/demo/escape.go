@@ -112,11 +112,10 @@ func (d *demo) inventory() (string, error) {
 	owner := d.owner()
 	var all strings.Builder
 	for _, list := range [][]string{
-		{"docker", "ps", "-a", "--filter", "label=av.owner=" + owner, "--format", "container {{.Names}}"},
-		{"docker", "network", "ls", "--filter", "label=av.owner=" + owner, "--format", "network {{.Name}}"},
-		{"docker", "volume", "ls", "--filter", "label=av.owner=" + owner, "--format", "volume {{.Name}}"},
-		{"sh", "-c", "iptables-save | grep " + owner + " || true"},
-		{"sh", "-c", "ip6tables-save | grep " + owner + " || true"},
+		{"docker", "ps", "-a", "--filter", "label=av.owner=" + owner, "--format", "container {{.Names}} of " + owner},
+		{"docker", "network", "ls", "--filter", "label=av.owner=" + owner, "--format", "network {{.Name}} of " + owner},
+		{"docker", "volume", "ls", "--filter", "label=av.owner=" + owner, "--format", "volume {{.Name}} of " + owner},
+		{"iptables-save"}, {"ip6tables-save"},
 	} {
 		cmd := exec.CommandContext(d.ctx, list[0], list[1:]...)
 		cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
@@ -124,7 +123,11 @@ func (d *demo) inventory() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", strings.Join(list, " "), err)
 		}
-		all.Write(out)
+		for line := range strings.Lines(string(out)) {
+			if strings.Contains(line, owner) {
+				all.WriteString(line)
+			}
+		}
 	}
 	return all.String(), nil
 }

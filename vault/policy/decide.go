@@ -105,7 +105,10 @@ func (s *Set) Decide(t Target) Verdict {
 func (s *Set) Uses(key string) bool { return s.keys[key] }
 
 // AllowHint is the command that lets a run reach t.
-func AllowHint(t Target) string {
+func AllowHint(t Target) string { return "av run " + AllowFlag(t) + " ..." }
+
+// AllowFlag is the flag of that command.
+func AllowFlag(t Target) string {
 	// A host without a port means 443, so that port is not worth typing.
-	return "av run --allow " + strings.TrimSuffix(t.String(), ":443") + " ..."
+	return "--allow " + strings.TrimSuffix(t.String(), ":443")
 }
