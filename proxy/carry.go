@@ -28,7 +28,7 @@ type route struct {
 
 // carry judges r, and takes it to its upstream and the answer back.
 func (s *serving) carry(x *exchange, r *http.Request, to route) {
-	verdict := to.session.Policy().Decide(to.target)
+	verdict := to.session.Policy().Decide(to.target, r.Method, r.URL.EscapedPath())
 	x.judged(verdict)
 	if !verdict.Allow {
 		x.refuse(denied(to.target, verdict))

@@ -53,7 +53,7 @@ func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) 
 		return
 	}
 	x.to(target)
-	verdict := session.Policy().Decide(target)
+	verdict := session.Policy().Reach(target)
 	x.judged(verdict)
 	if !verdict.Allow {
 		// Nothing was resolved, dialled or minted for it, and nothing will be.

@@ -139,7 +139,7 @@ func TestServiceNeedsItsCredential(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "service b") || !strings.Contains(err.Error(), "MISSING") || !strings.Contains(hint(err), "av credential set MISSING") {
 		t.Fatalf("got %v, hint %q", err, hint(err))
 	}
-	if got, err := v.Services(t.Context(), owner); err != nil || len(got) != 1 || got[0] != before[0] {
+	if got, err := v.Services(t.Context(), owner); err != nil || len(got) != 1 || !got[0].Equal(before[0]) {
 		t.Fatalf("%v, %v", got, err)
 	}
 }

@@ -48,7 +48,7 @@ func (v *Vault) checkKeys(tx *store.Tx, services []policy.Service) error {
 		there[row.Name] = true
 	}
 	for _, s := range services {
-		for _, key := range s.Auth.Keys() {
+		for _, key := range s.Keys() {
 			if !there[key] {
 				return &problem{fmt.Sprintf("service %s needs the credential %s, which is not in the vault", s.Name, key),
 					"`av credential set " + key + "` first"}

@@ -36,7 +36,7 @@ func TestSessionIsFoundByItsTokenAndByItsCertificate(t *testing.T) {
 		t.Fatalf("%+v", opened)
 	}
 	set := byToken.Policy()
-	if !set.Decide(policy.Target{Host: "a.test", Port: 443}).Allow || set.Decide(policy.Target{Host: "b.test", Port: 443}).Allow {
+	if !set.Reach(policy.Target{Host: "a.test", Port: 443}).Allow || set.Reach(policy.Target{Host: "b.test", Port: 443}).Allow {
 		t.Fatal("not the grant's policy")
 	}
 	// Another process finds it too.
@@ -244,13 +244,13 @@ func TestChangesReachOpenSessions(t *testing.T) {
 	}
 
 	target := policy.Target{Host: "a.test", Port: 443}
-	if !s.Policy().Decide(target).Allow {
+	if !s.Policy().Reach(target).Allow {
 		t.Fatal("denied too early")
 	}
 	if err := v.SetServices(t.Context(), owner, nil); err != nil {
 		t.Fatal(err)
 	}
-	if s.Policy().Decide(target).Allow {
+	if s.Policy().Reach(target).Allow {
 		t.Error("a service that is gone is still allowed")
 	}
 	if _, err := s.Credential(t.Context(), "A"); !errors.Is(err, vault.ErrNoCredential) {

@@ -111,7 +111,7 @@ func difference(before, after []policy.Service) (lines []string) {
 		is[s.Name] = s
 		if old, known := was[s.Name]; !known {
 			lines = append(lines, "added "+s.Name)
-		} else if old != s {
+		} else if !old.Equal(s) {
 			lines = append(lines, "changed "+s.Name)
 		}
 	}

@@ -3,32 +3,22 @@ package policy
 import (
 	"regexp"
 	"slices"
-	"strings"
-
-	"github.com/goccy/go-yaml/ast"
 )
 
 const maxPrefix = 128 // characters before an api-key's value
 
 var (
 	keyName = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,127}$`)
-	// fieldName is RFC 9110's token, and bounded.
-	fieldName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
 	// printable keeps line breaks out of a header.
 	printable = regexp.MustCompile(`^[ -~]*$`)
 )
 
-// framing headers say where a message ends, whom it is for, or are taken away on
-// the way: a credential in one would change the request or never arrive.
-var framing = []string{
-	"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer",
-	"transfer-encoding", "upgrade",
-}
-
 // authFields are the keys of each auth type, besides type.
 var authFields = map[AuthType][]string{
 	Bearer:      {"token"},
+	Basic:       {"username", "password"},
 	APIKey:      {"key", "header", "prefix"},
+	Custom:      {"headers"},
 	Passthrough: {},
 }
 
@@ -40,11 +30,8 @@ func (m mapping) auth() (Auth, error) {
 	if !ok {
 		return Auth{}, m.errorf(m.node, "add `auth: {type: passthrough}` if nothing is to be added", "the service has no auth")
 	}
-	// The type says more about what is wrong than the keys that come with it.
-	if err := m.refuseLaterType(n); err != nil {
-		return Auth{}, err
-	}
-	a, err := m.mapping(n, "auth", []string{"type", "token", "key", "header", "prefix"}, nil)
+	all := []string{"token", "username", "password", "key", "header", "prefix", "headers"}
+	a, err := m.mapping(n, "auth", append([]string{"type"}, all...)...)
 	if err != nil {
 		return Auth{}, err
 	}
@@ -55,9 +42,9 @@ func (m mapping) auth() (Auth, error) {
 	auth := Auth{Type: AuthType(t)}
 	fields, ok := authFields[auth.Type]
 	if !ok {
-		return Auth{}, a.errorf(a.at("type"), "it is bearer, api-key or passthrough", "unknown auth type %q", t)
+		return Auth{}, a.errorf(a.at("type"), "it is bearer, basic, api-key, custom or passthrough", "unknown auth type %s", short(t))
 	}
-	for _, key := range []string{"token", "key", "header", "prefix"} {
+	for _, key := range all {
 		if value, given := a.fields[key]; given && !slices.Contains(fields, key) {
 			return Auth{}, a.errorf(value, "remove it", "auth type %s has no %s", t, key)
 		}
@@ -65,8 +52,14 @@ func (m mapping) auth() (Auth, error) {
 	switch auth.Type {
 	case Bearer:
 		auth.Token, err = a.credential("token")
+	case Basic:
+		if auth.Username, err = a.credential("username"); err == nil && a.fields["password"] != nil {
+			auth.Password, err = a.credential("password")
+		}
 	case APIKey:
 		err = a.apiKey(&auth)
+	case Custom:
+		auth.Headers, err = a.headers()
 	}
 	return auth, err
 }
@@ -75,15 +68,14 @@ func (m mapping) apiKey(auth *Auth) (err error) {
 	if auth.Key, err = m.credential("key"); err != nil {
 		return err
 	}
-	if auth.Header, err = m.need("header"); err != nil {
-		return err
-	}
-	if !fieldName.MatchString(auth.Header) {
-		return m.errorf(m.at("header"), "", "%q is not a header name", auth.Header)
-	}
-	lower := strings.ToLower(auth.Header)
-	if slices.Contains(framing, lower) || strings.HasPrefix(lower, "proxy-") {
-		return m.errorf(m.at("header"), "", "a credential cannot go into %s", auth.Header)
+	auth.Header = "Authorization"
+	if m.fields["header"] != nil {
+		if auth.Header, err = m.need("header"); err != nil {
+			return err
+		}
+		if err := checkHeader(auth.Header); err != nil {
+			return m.refuse("header", err, "%v", err)
+		}
 	}
 	if auth.Prefix, err = m.may("prefix"); err != nil {
 		return err
@@ -106,20 +98,4 @@ func (m mapping) credential(field string) (string, error) {
 			"%s is not a credential key", field)
 	}
 	return key, nil
-}
-
-// refuseLaterType refuses an auth of a type that a later version has.
-func (d document) refuseLaterType(n ast.Node) error {
-	node, ok := n.(*ast.MappingNode)
-	if !ok {
-		return nil
-	}
-	for _, pair := range node.Values {
-		key, isKey := pair.Key.(*ast.StringNode)
-		value, isText := pair.Value.(*ast.StringNode)
-		if isKey && isText && key.Value == "type" && slices.Contains([]string{"basic", "custom"}, value.Value) {
-			return d.errorf(value, "it is bearer, api-key or passthrough", "auth type %q is not supported by this version", value.Value)
-		}
-	}
-	return nil
 }

@@ -20,78 +20,79 @@ const (
 	RuleUnmatchedDeny  = "unmatched deny"
 )
 
-// Set is the compiled policy of one session. Verdicts and injection both read it,
-// so a host that can receive a credential is a host that policy covers. It does
-// not change, and may be read by many at once.
-type Set struct {
-	rules     map[Target]Verdict
-	keys      map[string]bool
-	unmatched Verdict
-}
-
 // Verdict is what Decide says.
 type Verdict struct {
 	Allow bool
-	// Service is the service that covers the target, nil if none does.
+	// Service is the service that covers the request. It is nil if none does, and in every
+	// denial: what is denied gets no credential, whoever forgets to look at Allow.
 	Service *Service
 	// Rule is what decided: "service github", "allow api.x:443", "unmatched deny".
 	Rule string
-	// Hint is the command that would allow what was denied.
+	// Hint says what would be allowed, or how to allow what was denied.
 	Hint string
 }
 
-// Compile makes the one list. A service wins over an allowance for the same
-// target, because it says more.
-func Compile(services []Service, allow []Target, unmatched Unmatched) (*Set, error) {
-	s := &Set{rules: make(map[Target]Verdict, len(services)+len(allow)), keys: map[string]bool{}}
-	switch unmatched {
-	case Allow:
-		s.unmatched = Verdict{Allow: true, Rule: RuleUnmatchedAllow}
-	case Deny, "":
-		s.unmatched = Verdict{Rule: RuleUnmatchedDeny}
-	default:
-		return nil, fmt.Errorf("refusing unmatched %q: it is %s or %s", unmatched, Deny, Allow)
+// Decide judges a request to t, which must be in canonical form. path is the request's
+// path as it stands on the wire, without its query.
+//
+// Among the enabled services that cover host, port, path and method the best one counts:
+// an exact host before a wildcard, then the longest path up to its first *, then the first
+// in the file. A target that any service covers belongs to the services: what none of them
+// covers there is denied, whatever is allowed besides.
+func (s *Set) Decide(t Target, method, path string) Verdict {
+	p := s.places(t)
+	if p.none() {
+		return s.elsewhere(t)
 	}
-	for _, service := range services {
-		t := service.Target()
-		if err := canonical(t); err != nil {
-			return nil, fmt.Errorf("service %s: %w", service.Name, err)
+	r, agreed := p.judge(method, path)
+	switch {
+	case !agreed:
+		if r == nil {
+			r = p.nearest()
 		}
-		if other, taken := s.rules[t]; taken {
-			return nil, fmt.Errorf("services %s and %s are both for %s", other.Service.Name, service.Name, t)
-		}
-		s.rules[t] = Verdict{Allow: true, Service: &service, Rule: "service " + service.Name}
-		for _, key := range service.Auth.Keys() {
-			s.keys[key] = true
-		}
+		return Verdict{Rule: serviceRule(r.service), Hint: fmt.Sprintf(
+			"servers read this path in more than one way, and the services of %s depend on it: send it without %%2e, %%2f, ;, \\, // and dots", t)}
+	case r == nil:
+		return p.uncovered(path)
 	}
-	for _, t := range allow {
-		if err := canonical(t); err != nil {
-			return nil, fmt.Errorf("allow: %w", err)
-		}
-		if _, taken := s.rules[t]; !taken {
-			s.rules[t] = Verdict{Allow: true, Rule: "allow " + t.String()}
-		}
-	}
-	return s, nil
+	return r.verdict
 }
 
-// canonical refuses a target that ParseTarget would have spelled otherwise: no
-// request could ever match it, or worse, one that should not would.
-func canonical(t Target) error {
-	again, err := ParseTarget(t.String(), t.Port)
-	if err != nil {
-		return err
+// uncovered is the verdict for a method or a path that no service has.
+func (p places) uncovered(path string) Verdict {
+	near := p.nearest()
+	if all := readings(path); len(all) > 0 {
+		// One that has the path and not the method is what was meant.
+		if r := p.best(all[0], func(*rule) bool { return true }); r != nil {
+			near = r
+		}
 	}
-	if again != t {
-		return fmt.Errorf("refusing %q: the canonical form is %q", t, again)
+	hint := fmt.Sprintf("service %s covers %s", near.service.Name, near.service.covers())
+	if !p.alone() {
+		hint += "; others cover more of this host: `av service list` shows them"
 	}
-	return nil
+	return Verdict{Rule: serviceRule(near.service), Hint: hint}
 }
 
-// Decide looks t up, which must be in canonical form.
-func (s *Set) Decide(t Target) Verdict {
-	if v, ok := s.rules[t]; ok {
+// Reach tells whether any request to t, which must be in canonical form, can be
+// allowed: what is asked before a tunnel is opened. Where several services share t, the
+// one that is named is the first of the nearest host.
+func (s *Set) Reach(t Target) Verdict {
+	if p := s.places(t); !p.none() {
+		return p.nearest().verdict
+	}
+	return s.elsewhere(t)
+}
+
+// ByPath tells whether what becomes of a request to t depends on its path.
+func (s *Set) ByPath(t Target) bool {
+	p := s.places(t)
+	return p[0] != nil && p[0].paths || p[1] != nil && p[1].paths
+}
+
+// elsewhere is the verdict for a target of no service.
+func (s *Set) elsewhere(t Target) Verdict {
+	if v, ok := s.allowed[t]; ok {
 		return v
 	}
 	v := s.unmatched
@@ -100,9 +101,6 @@ func (s *Set) Decide(t Target) Verdict {
 	}
 	return v
 }
-
-// Uses tells whether a service of the set needs the credential key.
-func (s *Set) Uses(key string) bool { return s.keys[key] }
 
 // AllowHint is the command that lets a run reach t.
 func AllowHint(t Target) string { return "av run " + AllowFlag(t) + " ..." }

@@ -39,7 +39,7 @@ func TestEveryRowOfTheVerdictTable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := set.Decide(c.target)
+		got := set.Reach(c.target)
 		name := ""
 		if got.Service != nil {
 			name = got.Service.Name
@@ -57,10 +57,10 @@ func TestEveryRowOfTheVerdictTable(t *testing.T) {
 
 func TestPolicyThatNoRequestCouldMatchIsRefused(t *testing.T) {
 	upper, wild := github, github
-	upper.Host, wild.Host = "API.github.com", "*.github.com"
+	upper.Host, wild.Host = "API.github.com", "*.GitHub.com"
 	for name, err := range map[string]error{
 		"service that is not canonical":   compileError([]policy.Service{upper}, nil, policy.Deny),
-		"wildcard service":                compileError([]policy.Service{wild}, nil, policy.Deny),
+		"wildcard that is not canonical":  compileError([]policy.Service{wild}, nil, policy.Deny),
 		"two services for one target":     compileError([]policy.Service{github, github}, nil, policy.Deny),
 		"allowance that is not canonical": compileError(nil, []policy.Target{{Host: "A.test", Port: 443}}, policy.Deny),
 		"allowance without a port":        compileError(nil, []policy.Target{{Host: "a.test"}}, policy.Deny),
@@ -92,7 +92,11 @@ func TestAllowedDecisionsDoNotAllocate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := testing.AllocsPerRun(100, func() { set.Decide(policy.Target{Host: "api.github.com", Port: 443}) }); n != 0 {
-		t.Fatalf("%v allocations", n)
+	target := policy.Target{Host: "api.github.com", Port: 443}
+	if n := testing.AllocsPerRun(100, func() { set.Reach(target) }); n != 0 {
+		t.Errorf("reach: %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { set.Decide(target, "GET", "/repos/a%2fb/../c") }); n != 0 {
+		t.Errorf("decide: %v allocations", n)
 	}
 }

@@ -10,13 +10,16 @@ func (p *problem) Hint() string  { return p.hint }
 
 // Error is what is wrong with a services file, and where.
 type Error struct {
-	File         string
-	Line, Column int // from 1
+	File         string // empty: there is no file, and no place in it
+	Line, Column int    // from 1
 	Message      string
 	hint         string
 }
 
 func (e *Error) Error() string {
+	if e.File == "" {
+		return e.Message
+	}
 	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
 }
 

@@ -32,21 +32,26 @@ func ParseTarget(s string, defaultPort uint16) (Target, error) {
 	if len(s) > maxTarget {
 		return Target{}, fmt.Errorf("refusing a host of %d bytes: longer than any name", len(s))
 	}
-	switch {
-	case strings.Contains(s, "://"):
-		return Target{}, fmt.Errorf("refusing %q: %w", s, errURL)
-	case strings.Contains(s, "*"):
+	if strings.Contains(s, "*") && !strings.Contains(s, "://") {
 		return Target{}, fmt.Errorf("refusing %q: %w", s, errWildcard)
+	}
+	t, err := readTarget(s, defaultPort)
+	if err != nil {
+		return Target{}, fmt.Errorf("refusing %q: %w", s, err)
+	}
+	return t, nil
+}
+
+func readTarget(s string, defaultPort uint16) (Target, error) {
+	if strings.Contains(s, "://") {
+		return Target{}, errURL
 	}
 	host, port, err := splitPort(s, defaultPort)
 	if err != nil {
-		return Target{}, fmt.Errorf("refusing %q: %w", s, err)
+		return Target{}, err
 	}
 	host, err = canonicalHost(host)
-	if err != nil {
-		return Target{}, fmt.Errorf("refusing %q: %w", s, err)
-	}
-	return Target{host, port}, nil
+	return Target{host, port}, err
 }
 
 // splitPort takes the port off s. An IPv6 address stands in brackets when a port

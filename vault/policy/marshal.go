@@ -15,22 +15,49 @@ func Marshal(services []Service) ([]byte, error) {
 	var b strings.Builder
 	b.WriteString("services:\n")
 	for _, s := range services {
-		fields, ok := authFields[s.Auth.Type]
-		if !ok {
+		if _, ok := authFields[s.Auth.Type]; !ok {
 			return nil, fmt.Errorf("service %s: unknown auth type %q", s.Name, s.Auth.Type)
 		}
-		fmt.Fprintf(&b, "  - name: %s\n    host: %s\n", scalar(s.Name), scalar(s.hostPort()))
-		fmt.Fprintf(&b, "    auth: {type: %s", s.Auth.Type)
-		values := map[string]string{"token": s.Auth.Token, "key": s.Auth.Key, "header": s.Auth.Header, "prefix": s.Auth.Prefix}
-		for _, field := range fields {
-			if values[field] != "" {
-				fmt.Fprintf(&b, ", %s: %s", field, scalar(values[field]))
-			}
-		}
-		b.WriteString("}\n")
-		s.Upstream.write(&b)
+		s.write(&b)
 	}
 	return []byte(b.String()), nil
+}
+
+func (s Service) write(b *strings.Builder) {
+	fmt.Fprintf(b, "  - name: %s\n    host: %s\n", scalar(s.Name), scalar(s.hostPort()+s.Path))
+	if len(s.Methods) > 0 {
+		fmt.Fprintf(b, "    methods: [%s]\n", scalars(s.Methods))
+	}
+	if s.Disabled {
+		b.WriteString("    enabled: false\n")
+	}
+	s.Auth.write(b)
+	if len(s.Substitutions) > 0 {
+		b.WriteString("    substitutions:\n")
+	}
+	for _, sub := range s.Substitutions {
+		fmt.Fprintf(b, "      - {key: %s, placeholder: %s, in: [%s]}\n", scalar(sub.Key), scalar(sub.Placeholder), scalars(sub.In))
+	}
+	s.Upstream.write(b)
+}
+
+func (a Auth) write(b *strings.Builder) {
+	if a.Type == Custom {
+		b.WriteString("    auth:\n      type: custom\n      headers:\n")
+		for _, h := range a.Headers {
+			fmt.Fprintf(b, "        %s: %s\n", scalar(h.Name), scalar(h.Value))
+		}
+		return
+	}
+	values := map[string]string{"token": a.Token, "username": a.Username, "password": a.Password,
+		"key": a.Key, "header": a.Header, "prefix": a.Prefix}
+	fmt.Fprintf(b, "    auth: {type: %s", a.Type)
+	for _, field := range authFields[a.Type] {
+		if values[field] != "" {
+			fmt.Fprintf(b, ", %s: %s", field, scalar(values[field]))
+		}
+	}
+	b.WriteString("}\n")
 }
 
 // Validate holds services that came from elsewhere than a file against the rules
@@ -40,14 +67,14 @@ func Validate(services []Service) error {
 	if err != nil {
 		return err
 	}
-	again, err := Parse("services", src, func(name string) ([]byte, error) {
+	again, err := Parse("", src, func(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%q is not PEM", name)
 	})
 	if err != nil {
 		return err
 	}
 	for i := range services {
-		if services[i] != again[i] {
+		if !services[i].Equal(again[i]) {
 			return fmt.Errorf("service %q is not in its canonical form, which is %+v", services[i].Name, again[i])
 		}
 	}
@@ -70,14 +97,6 @@ func (u Upstream) write(b *strings.Builder) {
 	}
 }
 
-// hostPort is s's host as a services file has it: no port where it is 443.
-func (s Service) hostPort() string {
-	if t := s.Target(); t.Port != DefaultPort {
-		return t.String()
-	}
-	return s.Host
-}
-
 // plain is what YAML reads as a string without quotes, whoever reads it.
 var plain = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
 
@@ -89,7 +108,15 @@ func scalar(s string) string {
 			return s
 		}
 	}
-	// Names, headers and prefixes are printable ASCII: of those Go and YAML escape
+	// Names, paths, headers and prefixes are printable ASCII: of those Go and YAML escape
 	// the quote and the backslash, and both with a backslash.
 	return strconv.Quote(s)
+}
+
+func scalars[S ~string](list []S) string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = scalar(string(s))
+	}
+	return strings.Join(out, ", ")
 }

@@ -82,6 +82,8 @@ func TestNoServicesHaveToBeSpelledOut(t *testing.T) {
 	}
 }
 
+const serviceKeys = "name, host, path, port, enabled, methods, auth, substitutions, upstream"
+
 // one is a services file with one service, which begins at line 2, column 5.
 func one(lines ...string) string { return "services:\n  - " + strings.Join(lines, "\n    ") + "\n" }
 
@@ -94,18 +96,17 @@ func TestWhatCannotBeReadIsRefusedWithItsPlace(t *testing.T) {
 		{"services:\n", "1:11: services is empty, want a list"},
 		{"services: 3\n", "1:11: services is a number, want a list"},
 		{"services: {a: b}\n", "1:11: services is a mapping, want a list"},
-		{"- a\n", "1:1: the file is a list, want keys: services"},
+		{"- a\n", "1:1: the file is a list, want keys: services, vault"},
 		{"service: []\n", `1:1: unknown key "service" in the file`},
 		{"services: []\nservices: []\n", `2:1: mapping key "services" already defined at [1:1]`},
 		{"services: []\n---\nservices: []\n", "3:1: there is a second document"},
 		{"services: [\n", "1:11: sequence end token ']' not found"},
 		{"services:\n\t- a\n", "2:1: found character '\t' that cannot start any token"},
 		{"services: &x []\n", "1:11: services is an anchor or alias, want a list"},
-		{"services:\n  - just words\n", "2:5: a service is a string, want keys: name, host, auth, upstream"},
-		{"services:\n  -\n", "2:5: a service is empty, want keys: name, host, auth, upstream"},
-		{"<<: {a: b}\n", "1:1: a key of the file is an anchor or alias, want one of: services"},
+		{"services:\n  - just words\n", "2:5: a service is a string, want keys: " + serviceKeys},
+		{"services:\n  -\n", "2:5: a service is empty, want keys: " + serviceKeys},
+		{"<<: {a: b}\n", "1:1: a key of the file is an anchor or alias, want one of: services, vault"},
 
-		{one(host, auth), "2:5: a service has no name"},
 		{one("name: 7", host, auth), "2:11: name is a number, want a string"},
 		{one("name: true", host, auth), "2:11: name is a boolean, want a string"},
 		{one("name: [a]", host, auth), "2:11: name is a list, want a string"},
@@ -114,31 +115,102 @@ func TestWhatCannotBeReadIsRefusedWithItsPlace(t *testing.T) {
 		{one("name: Git_Hub", host, auth), `2:11: bad service name "Git_Hub"`},
 		{one("name: a-", host, auth), `2:11: bad service name "a-"`},
 		{one(name, host, auth, "hots: b"), `5:5: unknown key "hots" in a service`},
-		{one(name, host, auth, "methods: [GET]"), `5:5: "methods" is not supported by this version`},
+
+		{one(name, host, auth, "enabled: 1"), "5:14: enabled is a number, want true or false"},
+		{one(name, host, auth, "enabled: 'no'"), "5:14: enabled is a string, want true or false"},
+		{one(name, host, auth, "methods: GET"), "5:14: methods is a string, want a list"},
+		{one(name, host, auth, "methods: []"), "5:14: methods is an empty list"},
+		{one(name, host, auth, "methods: [GET, FETCH]"), `5:20: unknown method "FETCH"`},
+		{one(name, host, auth, "methods: [CONNECT]"), `5:15: unknown method "CONNECT"`},
+		{one(name, host, auth, "methods: [TRACE]"), `5:15: unknown method "TRACE"`},
+		{one(name, host, auth, "methods: [GET, get]"), "5:20: method GET stands twice"},
+		{one(name, host, auth, "methods: [3]"), "5:15: a method is a number, want a string"},
 
 		{one(name, auth), "2:5: a service has no host"},
-		{one(name, `host: "*.a.test"`, auth), `3:11: host "*.a.test": wildcards are not supported by this version`},
+		{one(name, "host: '*'", auth), `3:11: host: refusing "*": it matches every host`},
+		{one(name, "host: '*.*'", auth), `3:11: host: refusing "*.*": it matches every host`},
+		{one(name, "host: '*:443'", auth), `3:11: host: refusing "*:443": a wildcard stands for the whole first label and nothing else`},
+		{one(name, "host: 'api.*.test'", auth), `3:11: host: refusing "api.*.test": a wildcard stands for the whole first label and nothing else`},
+		{one(name, "host: 'api*.a.test'", auth), `3:11: host: refusing "api*.a.test": a wildcard stands for the whole first label and nothing else`},
+		{one(name, "host: '*.10.0.0.1'", auth), `3:11: host: refusing "*.10.0.0.1": an address has no labels for a wildcard`},
+		{one(name, "host: '*.com'", auth), `3:11: host: refusing "*.com": anybody can register a name below com`},
+		{one(name, "host: '*.co.uk'", "auth: {type: passthrough}"), `3:11: host: refusing "*.co.uk": anybody can register a name below co.uk`},
+		{one(name, "host: '*.atlassian.net'", auth), `3:11: host: refusing "*.atlassian.net": the hosts below atlassian.net belong to different customers`},
+		{one(name, "host: '*.github.io'", auth), `3:11: host: refusing "*.github.io": the hosts below github.io belong to different customers`},
+		{one(name, "host: /v1", auth), `3:11: host: refusing "": there is no host name`},
+		{one(name, "host: a.test/*/**", auth), `3:11: path: refusing "/*/**": ** is not supported`},
+		{one(name, "host: a.test/a?b", auth), "3:11: path: refusing \"/a?b\": it has a space or one of [ ] | < > \" ; \\ ? #"},
+		{one(name, "host: a.test/a%3Fb", auth), "3:11: path: refusing \"/a%3Fb\": it has one of ; \\ ? # encoded, which servers read in different ways"},
+		{one(name, "host: a.test/a%zz", auth), `3:11: path: refusing "/a%zz": a % is not followed by two hexadecimal digits`},
+		{one(name, "host: a.test/a%252e", auth), `3:11: path: refusing "/a%252e": it is encoded twice`},
+		{one(name, "host: a.test/a%00", auth), `3:11: path: refusing "/a%00": it has a control character, or is not UTF-8`},
+		{one(name, "host: a.test/a%C0%AF", auth), `3:11: path: refusing "/a%C0%AF": it has a control character, or is not UTF-8`},
+		{one(name, "host: a.test/a//b", auth), `3:11: path: refusing "/a//b": it has an empty segment, or one of dots or blanks, which servers resolve`},
+		{one(name, "host: a.test/a/.../b", auth), `3:11: path: refusing "/a/.../b": it has an empty segment, or one of dots or blanks, which servers resolve`},
+		{one(name, "host: a.test/a/..%20/b", auth), `3:11: path: refusing "/a/..%20/b": it has an empty segment, or one of dots or blanks, which servers resolve`},
+		{one(name, "host: a.test/a/%2e%2e/b", auth), `3:11: path: refusing "/a/%2e%2e/b": it has an empty segment, or one of dots or blanks, which servers resolve`},
+		{one(name, "host: a.test/"+strings.Repeat("a", 1024), auth), `3:11: path: refusing "/` + strings.Repeat("a", 79) + `"...: it is longer than 1024 characters`},
+		{one(name, "host: a.test/"+strings.Repeat("a", 4096), auth), "3:11: host is 4103 bytes: longer than any name and path"},
+		{one(name, host, "path: v1", auth), `4:11: path: refusing "v1": it does not begin with /`},
+		{one(name, host, "path: '*'", auth), `4:11: path: refusing "*": it matches every path`},
+		{one(name, host, "path: ''", auth), "4:11: path is empty"},
+		{one(name, "host: a.test/a", "path: /b", auth), "4:11: the host has a path already"},
+		{one(name, "host: a.test:80", "port: 80", auth), "4:11: the host has a port already"},
+		{one(name, host, "port: '80'", auth), "4:11: port is a string, want a number"},
+		{one(name, host, "port: 0", auth), "4:11: the port is not a number from 1 to 65535"},
+		{one(name, host, "port: 65536", auth), "4:11: the port is not a number from 1 to 65535"},
+		{one(name, host, "port: 0x50", auth), "4:11: the port is not a number from 1 to 65535"},
+		{one(name, host, "port: -1", auth), "4:11: the port is not a number from 1 to 65535"},
 		{one(name, "host: https://a.test", auth), `3:11: host "https://a.test" is a URL, want a host name`},
-		{one(name, "host: a.test/v1", auth), `3:11: host "a.test/v1": paths are not supported by this version`},
 		{one(name, "host: a.test:0", auth), `3:11: host: refusing "a.test:0": the port is not a number from 1 to 65535`},
 		{one(name, "host: 127.1", auth), "3:11: host is a number, want a string"},
 		{one(name, "host: 0x7f.1", auth), `3:11: host: refusing "0x7f.1": neither a name nor the usual spelling of an IPv4 address`},
 
 		{one(name, host), "2:5: the service has no auth"},
-		{one(name, host, "auth: bearer"), "4:11: auth is a string, want keys: type, token, key, header, prefix"},
+		{one(name, host, "auth: bearer"), "4:11: auth is a string, want keys: type, token, username, password, key, header, prefix, headers"},
 		{one(name, host, "auth: {token: KEY}"), "4:11: auth has no type"},
 		{one(name, host, "auth: {type: oauth}"), `4:18: unknown auth type "oauth"`},
-		{one(name, host, "auth: {type: basic, username: A, password: B}"), `4:18: auth type "basic" is not supported by this version`},
-		{one(name, host, "auth: {type: custom, headers: {}}"), `4:18: auth type "custom" is not supported by this version`},
 		{one(name, host, "auth: {type: bearer}"), "4:11: auth has no token"},
 		{one(name, host, "auth: {type: bearer, token: ghp_abc123}"), "4:33: token is not a credential key"},
 		{one(name, host, "auth: {type: bearer, token: KEY, header: X}"), "4:46: auth type bearer has no header"},
 		{one(name, host, "auth: {type: passthrough, token: KEY}"), "4:38: auth type passthrough has no token"},
-		{one(name, host, "auth: {type: api-key, key: KEY}"), "4:11: auth has no header"},
 		{one(name, host, "auth: {type: api-key, key: KEY, header: 'X Y'}"), `4:45: "X Y" is not a header name`},
 		{one(name, host, "auth: {type: api-key, key: KEY, header: Transfer-Encoding}"), "4:45: a credential cannot go into Transfer-Encoding"},
 		{one(name, host, "auth: {type: api-key, key: KEY, header: Proxy-Authorization}"), "4:45: a credential cannot go into Proxy-Authorization"},
 		{one(name, host, `auth: {type: api-key, key: KEY, header: X, prefix: "a\r\nHost: b"}`), "4:56: prefix is longer than 128 characters or not printable ASCII"},
+
+		{one(name, host, "auth: {type: basic}"), "4:11: auth has no username"},
+		{one(name, host, "auth: {type: basic, password: B}"), "4:11: auth has no username"},
+		{one(name, host, "auth: {type: basic, username: me@a.test}"), "4:35: username is not a credential key"},
+		{one(name, host, "auth: {type: basic, username: A, token: B}"), "4:45: auth type basic has no token"},
+		{one(name, host, "auth: {type: custom}"), "4:11: auth has no headers"},
+		{one(name, host, "auth: {type: custom, headers: {}}"), "4:35: headers is empty"},
+		{one(name, host, "auth: {type: custom, headers: [X]}"), "4:35: headers is a list, want names and values"},
+		{one(name, host, "auth: {type: custom, headers: {Host: '{{ A }}'}}"), "4:36: a credential cannot go into Host"},
+		{one(name, host, "auth: {type: custom, headers: {Transfer_Encoding: '{{ A }}'}}"), "4:36: a credential cannot go into Transfer_Encoding"},
+		{one(name, host, "auth: {type: custom, headers: {'X Y': '{{ A }}'}}"), `4:36: "X Y" is not a header name`},
+		{one(name, host, "auth: {type: custom, headers: {7: '{{ A }}'}}"), "4:36: a header's name is a number, want a string"},
+		{one(name, host, "auth: {type: custom, headers: {X-Key: '{{ A }}', x_key: '{{ B }}'}}"), "4:54: headers X-Key and x_key are the same to some servers"},
+		{one(name, host, "auth: {type: custom, headers: {X-Key: '{{ a }}'}}"), "4:43: header X-Key: it has {{ or }} that are not around a credential key"},
+		{one(name, host, "auth: {type: custom, headers: {X-Key: 'sk-live-1'}}"), "4:43: header X-Key has a value of its own, and a services file holds no secrets"},
+		{one(name, host, "auth: {type: custom, headers: {Cookie: 'a=b'}}"), "4:44: header Cookie has a value of its own, and a services file holds no secrets"},
+		{one(name, host, "auth: {type: custom, headers: {X-Team: ''}}"), "4:44: header X-Team is empty"},
+		{one(name, host, "auth: {type: custom, headers: {X-Team: ~}}"), "4:44: header X-Team is empty, want a string"},
+		{one(name, host, `auth: {type: custom, headers: {X-Team: "a\nb"}}`), "4:44: header X-Team: it is longer than 1024 characters or not printable ASCII"},
+
+		{one(name, host, auth, "substitutions: {}"), "5:20: substitutions is a mapping, want a list"},
+		{one(name, host, auth, "substitutions: [{placeholder: __a__}]"), "5:21: a substitution has no key"},
+		{one(name, host, auth, "substitutions: [{key: KEY}]"), "5:21: a substitution has no placeholder"},
+		{one(name, host, auth, "substitutions: [{key: key, placeholder: __a__}]"), "5:27: key is not a credential key"},
+		{one(name, host, auth, "substitutions: [{key: KEY, placeholder: account_sid}]"), "5:45: bad placeholder: it could be a word of a real path: it has neither __ nor a character outside A-Z a-z 0-9 _"},
+		{one(name, host, auth, "substitutions: [{key: KEY, placeholder: __a__, in: [cookie]}]"), `5:57: unknown surface "cookie"`},
+		{one(name, host, auth, "substitutions: [{key: KEY, placeholder: __a__, in: [path, path]}]"), "5:63: surface path stands twice"},
+		{one(name, host, auth, "substitutions: [{key: KEY, placeholder: __a__}, {key: KEY, placeholder: __a__}]"), "5:77: bad placeholder: an earlier substitution has the same"},
+		{one(name, host, auth, "substitutions: [{key: KEY, placeholder: __a__b}, {key: KEY, placeholder: __a__}]"), "5:78: bad placeholder: it is part of an earlier one"},
+		{one(name, host, auth, "substitutions: [{key: KEY, placeholder: __a__}, {key: KEY, placeholder: __a__b}]"), "5:77: bad placeholder: an earlier one is part of it"},
+		{one(name, host, auth, "substitutions: ["+strings.Repeat("{key: KEY, placeholder: __a__},", 33)+"]"), "5:20: more than 32 substitutions"},
+		{one(name, "host: '*.github.io'", "auth: {type: passthrough}", "substitutions: [{key: KEY, placeholder: __a__}]"),
+			`3:11: host: refusing "*.github.io": the hosts below github.io belong to different customers`},
 
 		{one(name, host, auth, "upstream: {}"), "5:15: upstream is empty"},
 		{one(name, host, auth, "upstream: {adress: x}"), `5:16: unknown key "adress" in upstream`},
@@ -155,6 +227,13 @@ func TestWhatCannotBeReadIsRefusedWithItsPlace(t *testing.T) {
 
 		{one(name, host, auth) + "  - name: a\n    host: b.test\n    auth: {type: passthrough}\n", `5:11: there are two services named "a"`},
 		{one(name, host, auth) + "  - name: b\n    host: A.test.\n    auth: {type: passthrough}\n", `6:11: services "a" and "b" are both for a.test:443`},
+		{one(name, "host: a.test/x", auth, "methods: [PUT, GET]") + "  - name: b\n    host: a.test\n    path: /x\n    methods: [GET, PUT]\n    auth: {type: passthrough}\n",
+			`7:11: services "a" and "b" are both for GET, PUT a.test:443/x`},
+		{"services: " + strings.Repeat("[", 200_000), "1:1: lists and mappings are nested too deeply"},
+		{"services: " + strings.Repeat("- ", 200_000), "1:1: lists and mappings are nested too deeply"},
+		{"services: [" + strings.Repeat("a,", 10_001) + "]", "1:11: more than 10000 services"},
+		{strings.Repeat("#", 4<<20+1), "1:1: the file is larger than 4 MiB"},
+		{"vault: [a]\nservices: []\n", "1:8: vault is a list, want a string"},
 	} {
 		_, err := policy.Parse("services.yaml", []byte(c.src), func(name string) ([]byte, error) {
 			switch name {
@@ -186,40 +265,17 @@ func TestSecretInPlaceOfItsNameIsNotRepeated(t *testing.T) {
 	}
 }
 
-// The law: what Parse accepts, Marshal writes and Parse reads back to the same thing.
-func FuzzMarshalIsReadBack(f *testing.F) {
-	ca := certificatePEM(f)
-	f.Add(everything, "corp-ca.pem")
-	f.Add(one("name: 'null'", "host: 'yes'", `auth: {type: api-key, key: K, header: "X-'", prefix: "\" # \\ : {"}`), "")
-	f.Add(one("name: a", "host: '[2001:db8::1]:80'", "auth: {type: passthrough}", "upstream: {address: '[::1]:80'}"), "")
-	f.Add(one("name: a", "host: a", "auth: {type: bearer, token: NULL}", "upstream:", "  ca: |", "    "+strings.ReplaceAll(ca, "\n", "\n        ")), "")
-	f.Add("services: [{name: a, host: b, auth: {type: bearer, token: ON}}]", "")
-	f.Fuzz(func(t *testing.T, src, caFile string) {
-		services, err := policy.Parse("f", []byte(src), func(name string) ([]byte, error) {
-			if name == caFile {
-				return []byte(ca), nil
-			}
-			return noFiles(name)
-		})
-		if err != nil {
-			var e *policy.Error
-			if !errors.As(err, &e) || e.Line < 1 || e.Column < 1 || e.Message == "" {
-				t.Fatalf("%q: error without a place: %v", src, err)
-			}
-			return
-		}
-		out, err := policy.Marshal(services)
-		if err != nil {
-			t.Fatalf("%q: %v", src, err)
-		}
-		again, err := policy.Parse("f", out, noFiles)
-		if diff := cmp.Diff(services, again, comparable, cmpopts.EquateEmpty()); err != nil || diff != "" {
-			t.Fatalf("%q became %q: %v\n%s", src, out, err, diff)
-		}
-		if _, err := policy.Compile(services, nil, policy.Deny); err != nil {
-			t.Fatalf("%q does not compile: %v", src, err)
-		}
-	})
+func TestServicesThatDifferInOneThingStandTogether(t *testing.T) {
+	same := "\n    auth: {type: passthrough}\n"
+	src := "services:\n  - name: a\n    host: a.test" + same + "  - name: b\n    host: a.test:80" + same + "  - name: c\n    host: a.test/x" + same +
+		"  - name: d\n    host: a.test\n    methods: [GET]" + same + "  - name: e\n    host: a.test\n    enabled: false" + same
+	got, err := policy.Parse("f", []byte(src), noFiles)
+	if err != nil || len(got) != 5 {
+		t.Fatalf("%d services, %v", len(got), err)
+	}
+	if err := policy.Validate(got); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func noFiles(name string) ([]byte, error) {

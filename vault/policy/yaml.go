@@ -9,7 +9,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 )
 
 // document turns YAML into nodes, and nodes into the few shapes that a services
@@ -47,7 +46,10 @@ func (d document) root(src []byte) (ast.Node, error) {
 	if !utf8.Valid(src) {
 		return nil, d.errorf(nil, "save the file as UTF-8", "not valid UTF-8")
 	}
-	file, err := parser.ParseBytes(src, 0)
+	if nested(src) {
+		return nil, d.errorf(nil, "", "lists and mappings are nested too deeply")
+	}
+	file, err := parseYAML(src)
 	if err != nil {
 		return nil, d.syntax(err)
 	}
@@ -85,9 +87,8 @@ type mapping struct {
 	fields map[string]ast.Node
 }
 
-// mapping reads n, which may have the keys in known; those in later belong to a
-// version of av that this one is not.
-func (d document) mapping(n ast.Node, what string, known, later []string) (mapping, error) {
+// mapping reads n, which may have the keys in known.
+func (d document) mapping(n ast.Node, what string, known ...string) (mapping, error) {
 	m := mapping{d, n, what, map[string]ast.Node{}}
 	node, ok := n.(*ast.MappingNode)
 	if !ok {
@@ -99,10 +100,8 @@ func (d document) mapping(n ast.Node, what string, known, later []string) (mappi
 			return m, d.errorf(pair.Key, "", "a key of %s is %s, want one of: %s", what, kind(pair.Key), strings.Join(known, ", "))
 		}
 		switch name := key.Value; {
-		case slices.Contains(later, name):
-			return m, d.errorf(key, "remove it", "%q is not supported by this version", name)
 		case !slices.Contains(known, name):
-			return m, d.errorf(key, fmt.Sprintf("%s has %s", what, strings.Join(known, ", ")), "unknown key %q in %s", name, what)
+			return m, d.errorf(key, fmt.Sprintf("%s has %s", what, strings.Join(known, ", ")), "unknown key %s in %s", short(name), what)
 		case m.fields[name] != nil:
 			return m, d.errorf(key, "", "key %q stands twice in %s", name, what)
 		default:
@@ -147,6 +146,41 @@ func (m mapping) text(n ast.Node, key string) (string, error) {
 		hint = "put it in quotes"
 	}
 	return "", m.errorf(n, hint, "%s is %s, want a string", key, kind(n))
+}
+
+// list returns the elements of the list at key, nil if it is not there.
+func (m mapping) list(key string) ([]ast.Node, error) {
+	n, ok := m.fields[key]
+	if !ok {
+		return nil, nil
+	}
+	list, ok := n.(*ast.SequenceNode)
+	if !ok {
+		return nil, m.errorf(n, "", "%s is %s, want a list", key, kind(n))
+	}
+	return append([]ast.Node{}, list.Values...), nil
+}
+
+// boolean returns the truth at key, or otherwise if it is not there.
+func (m mapping) boolean(key string, otherwise bool) (bool, error) {
+	n, ok := m.fields[key]
+	if !ok {
+		return otherwise, nil
+	}
+	b, ok := n.(*ast.BoolNode)
+	if !ok {
+		return false, m.errorf(n, "", "%s is %s, want true or false", key, kind(n))
+	}
+	return b.Value, nil
+}
+
+// refuse is an error at the value of key, with the hint of why if that has one.
+func (m mapping) refuse(key string, why error, format string, args ...any) error {
+	hint := ""
+	if h, ok := errors.AsType[*problem](why); ok {
+		hint = h.hint
+	}
+	return m.errorf(m.at(key), hint, format, args...)
 }
 
 // at is the place of the value at key, or of the mapping.

@@ -42,6 +42,15 @@ func newParameters() parameters {
 	return parameters{passes, memory, lanes, salt}
 }
 
+// raised is p for another password: with a fresh salt, and nowhere weaker than what a
+// new vault gets, nor than p was.
+func (p parameters) raised() parameters {
+	now := newParameters()
+	now.passes = max(now.passes, p.passes)
+	now.memory = max(now.memory, p.memory)
+	return now
+}
+
 func (p parameters) derive(password []byte) (Key, error) {
 	b := argon2.IDKey(password, p.salt, p.passes, p.memory, p.lanes, KeySize)
 	defer clear(b)

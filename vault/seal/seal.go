@@ -47,14 +47,23 @@ func keyFrom(b []byte) (Key, error) {
 }
 
 // Place is where a ciphertext belongs: the row it stands in.
-type Place struct{ Vault, Kind, Name string }
+type Place struct {
+	Vault, Kind, Name string
+	// Bound is what the row says in the clear about what is sealed, such as the hosts that
+	// a credential may go to: changed there, it does not open.
+	Bound string
+}
 
 // associated is p as associated data. Each part follows its length: without it,
 // kind "a" and name "bc" would be the same place as "ab" and "c".
 func (p Place) associated() []byte {
 	b := []byte("av seal\x00")
 	b = append(b, version)
-	for _, part := range []string{p.Vault, p.Kind, p.Name} {
+	parts := []string{p.Vault, p.Kind, p.Name}
+	if p.Bound != "" {
+		parts = append(parts, p.Bound)
+	}
+	for _, part := range parts {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 		b = append(b, part...)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var token = Place{"v1", "credential", "TOKEN"}
+var token = Place{Vault: "v1", Kind: "credential", Name: "TOKEN"}
 
 func TestSealedDataOpensInItsPlaceOnly(t *testing.T) {
 	k := NewKey()
@@ -20,9 +20,10 @@ func TestSealedDataOpensInItsPlaceOnly(t *testing.T) {
 		t.Fatalf("%q, %v", plain, err)
 	}
 	for _, elsewhere := range []Place{
-		{"v2", "credential", "TOKEN"}, {"v1", "authority", "TOKEN"}, {"v1", "credential", "OTHER"},
+		{Vault: "v2", Kind: "credential", Name: "TOKEN"}, {Vault: "v1", Kind: "authority", Name: "TOKEN"}, {Vault: "v1", Kind: "credential", Name: "OTHER"},
 		// the same bytes, cut elsewhere
-		{"v1c", "redential", "TOKEN"}, {"v1", "credentialT", "OKEN"}, {"", "v1credential", "TOKEN"}, {},
+		{Vault: "v1c", Kind: "redential", Name: "TOKEN"}, {Vault: "v1", Kind: "credentialT", Name: "OKEN"}, {Kind: "v1credential", Name: "TOKEN"}, {},
+		{Vault: "v1", Kind: "credential", Name: "TOKEN", Bound: "x"}, {Vault: "v1", Kind: "credential", Name: "TOKE", Bound: "N"},
 	} {
 		if _, err := k.Open(elsewhere, box); !errors.Is(err, ErrOpen) {
 			t.Errorf("%v: got %v", elsewhere, err)

@@ -9,7 +9,7 @@ import (
 )
 
 type vectors struct {
-	Seal []struct{ Key, Nonce, Vault, Kind, Name, Plain, Envelope string }
+	Seal []struct{ Key, Nonce, Vault, Kind, Name, Bound, Plain, Envelope string }
 	Wrap []struct{ Password, KeyFile, Method, Box, Data string }
 }
 
@@ -41,7 +41,7 @@ func TestEnvelopesAreWhatAnotherImplementationMakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		place, plain, envelope := Place{v.Vault, v.Kind, v.Name}, unhex(t, v.Plain), unhex(t, v.Envelope)
+		place, plain, envelope := Place{Vault: v.Vault, Kind: v.Kind, Name: v.Name, Bound: v.Bound}, unhex(t, v.Plain), unhex(t, v.Envelope)
 		got, err := k.sealWith([nonceSize]byte(unhex(t, v.Nonce)), place, plain)
 		if err != nil || !bytes.Equal(got, envelope) {
 			t.Errorf("%v: sealed as %x, %v, want %x", place, got, err, envelope)

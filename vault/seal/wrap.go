@@ -29,14 +29,43 @@ func WrapWithPassword(data Key, password []byte) (Wrapped, error) {
 }
 
 func wrapWith(p parameters, data Key, password []byte) (Wrapped, error) {
+	w, _, err := wrapAndKeep(p, data, password)
+	return w, err
+}
+
+func wrapAndKeep(p parameters, data Key, password []byte) (Wrapped, Key, error) {
 	if len(password) == 0 {
-		return Wrapped{}, errors.New("the password is empty")
+		return Wrapped{}, Key{}, errors.New("the password is empty")
 	}
 	kek, err := p.derive(password)
 	if err != nil {
+		return Wrapped{}, Key{}, err
+	}
+	w, err := wrap(p.String(), data, kek)
+	return w, kek, err
+}
+
+// WithPassword seals data under another password than w's, and returns the wrapping key
+// too. The salt is fresh, and parameters of an older version's are raised.
+func (w Wrapped) WithPassword(data Key, password []byte) (Wrapped, Key, error) {
+	var p parameters
+	if w.NeedsPassword() {
+		var err error
+		if p, err = parseParameters(w.Method); err != nil {
+			return Wrapped{}, Key{}, err
+		}
+	}
+	return wrapAndKeep(p.raised(), data, password)
+}
+
+// Rewrap seals another data key under the wrapping key of w. Method, parameters and salt
+// stay, so whoever holds kek opens the new one without the password.
+func (w Wrapped) Rewrap(data, kek Key) (Wrapped, error) {
+	// A key that does not open w would lock out everybody who has the right one.
+	if _, err := w.OpenWithKey(kek); err != nil {
 		return Wrapped{}, err
 	}
-	return wrap(p.String(), data, kek)
+	return wrap(w.Method, data, kek)
 }
 
 // WrapWithKey seals data under the key of a key file.
@@ -52,18 +81,24 @@ func wrap(method string, data, kek Key) (Wrapped, error) {
 // OpenWithPassword returns the data key; ErrOpen if the password is wrong or the
 // wrapped key was tampered with.
 func (w Wrapped) OpenWithPassword(password []byte) (Key, error) {
-	p, err := parseParameters(w.Method)
-	if err != nil {
-		return Key{}, err
-	}
-	kek, err := p.derive(password)
+	kek, err := w.Derive(password)
 	if err != nil {
 		return Key{}, err
 	}
 	return w.OpenWithKey(kek)
 }
 
-// OpenWithKey returns the data key.
+// Derive returns the wrapping key that password makes with w's parameters. Whether it
+// is the right one shows when it opens something.
+func (w Wrapped) Derive(password []byte) (Key, error) {
+	p, err := parseParameters(w.Method)
+	if err != nil {
+		return Key{}, err
+	}
+	return p.derive(password)
+}
+
+// OpenWithKey returns the data key; ErrOpen if kek is not w's wrapping key.
 func (w Wrapped) OpenWithKey(kek Key) (Key, error) {
 	b, err := kek.Open(w.place(), w.Box)
 	if err != nil {
