@@ -94,7 +94,7 @@ func (x *exchange) credential(r *http.Request, to route, service *policy.Service
 	case r.Method == http.MethodTrace:
 		return nil, new(traceRefused(service.Name))
 	}
-	value, err := to.session.Credential(r.Context(), key)
+	value, err := to.session.Credential(r.Context(), key, to.target.Host)
 	switch {
 	case errors.Is(err, vault.ErrNoCredential):
 		return nil, new(missingCredential(service.Name, key))

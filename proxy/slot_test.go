@@ -113,7 +113,7 @@ func TestMissingCredentialSendsNothing(t *testing.T) {
 	elsewhere := try(vault.Open(t.Context(), vault.Options{Home: w.home}))(t)
 	defer elsewhere.Close()
 	must(t, elsewhere.SetServices(t.Context(), vault.Owner(), nil))
-	must(t, elsewhere.DeleteCredential(t.Context(), vault.Owner(), "VENDOR_TOKEN"))
+	must(t, elsewhere.DeleteCredential(t.Context(), vault.Owner(), "VENDOR_TOKEN", false))
 
 	res := raw(t, conn, "GET / HTTP/1.1\r\nHost: "+apiHost+"\r\nAuthorization: Bearer mine\r\n\r\n")
 	e := reason(t, res)

@@ -5,13 +5,15 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"fmt"
+	"time"
 
+	"github.com/av-project/av/vault/seal"
 	"github.com/av-project/av/vault/store"
 )
 
 // Certificate is the local CA's certificate, which is no secret.
 func (v *Vault) Certificate(ctx context.Context, c Caller) (certPEM []byte, err error) {
-	if err := authorise(c, RoleProxy, "read the CA certificate"); err != nil {
+	if err := v.authorise(c, RoleProxy, "read the CA certificate"); err != nil {
 		return nil, err
 	}
 	err = v.db.View(ctx, func(tx *store.Tx) error {
@@ -28,20 +30,24 @@ func (v *Vault) Certificate(ctx context.Context, c Caller) (certPEM []byte, err 
 // Authority is the local CA with its key, as PKCS#8 DER.
 func (v *Vault) Authority(ctx context.Context, c Caller) (certPEM []byte, key Value, err error) {
 	prepare := func() (change, error) {
-		var der, box []byte
-		err := v.db.View(ctx, func(tx *store.Tx) (err error) {
+		var der, plain []byte
+		// A wrong password is no fault of the CA's.
+		if _, err := v.dataKey(ctx); err != nil {
+			return nil, err
+		}
+		err := v.view(ctx, func(tx *store.Tx, data seal.Key) (err error) {
 			if der, err = tx.Certificate(v.id); err != nil {
-				return err
+				return missing(err)
 			}
-			box, err = tx.Secret(v.id, kindAuthority, authorityName)
+			box, err := tx.Secret(v.id, kindAuthority, authorityName)
+			if err != nil {
+				return missing(err)
+			}
+			plain, err = openRow(data, authorityPlace(v.id), box)
 			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read the local CA: %w", missing(err))
-		}
-		plain, err := v.open(ctx, kindAuthority, authorityName, box)
-		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read the local CA: %w", err)
 		}
 		if err := belongsTo(plain, der); err != nil {
 			return nil, fmt.Errorf("read the local CA: %w", err)
@@ -55,6 +61,15 @@ func (v *Vault) Authority(ctx context.Context, c Caller) (certPEM []byte, key Va
 		return nil, Value{}, err
 	}
 	return certPEM, key, nil
+}
+
+func authorityPlace(vault string) seal.Place {
+	return seal.Place{Vault: vault, Kind: kindAuthority, Name: authorityName}
+}
+
+// authorityRow is the row of a CA's sealed key that was made or taken over now.
+func authorityRow(box []byte, now time.Time) store.Secret {
+	return store.Secret{Name: authorityName, Sealed: box, Created: now, Updated: now}
 }
 
 // belongsTo refuses a certificate that was put beside a key which is not its own:

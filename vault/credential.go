@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,42 +19,12 @@ type Credential struct {
 	Key     string    `json:"key"`
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
-	UsedBy  []string  `json:"used_by"` // names of services
-}
-
-// SetCredential stores one value, in place of an earlier one.
-func (v *Vault) SetCredential(ctx context.Context, c Caller, key string, val Value) error {
-	return v.SetCredentials(ctx, c, map[string]Value{key: val})
-}
-
-// SetCredentials stores all values, or none.
-func (v *Vault) SetCredentials(ctx context.Context, c Caller, values map[string]Value) error {
-	keys := slices.Sorted(maps.Keys(values))
-	prepare := func() (change, error) {
-		boxes := make(map[string][]byte, len(keys))
-		for _, key := range keys {
-			if err := checkCredential(key, values[key]); err != nil {
-				return nil, err
-			}
-		}
-		for _, key := range keys {
-			box, err := v.seal(ctx, kindCredential, key, values[key])
-			if err != nil {
-				return nil, err
-			}
-			boxes[key] = box
-		}
-		return func(tx *store.Tx) error {
-			for _, key := range keys {
-				if err := tx.PutSecret(v.id, kindCredential, key, boxes[key], v.o.Now()); err != nil {
-					return err
-				}
-			}
-			return nil
-		}, nil
-	}
-	return v.do(ctx, act{caller: c, need: RoleMember, verb: "set credential", objects: objectNames(keys), prepare: prepare,
-		mirror: func() { v.credentials.forget(keys...) }})
+	// Used is when it last went out; zero: never.
+	Used      time.Time `json:"used,omitzero"`
+	Version   int       `json:"version"`
+	Hosts     []string  `json:"hosts,omitempty"`     // the only ones that it may go to
+	Reference string    `json:"reference,omitempty"` // its kind; "": the value is in the vault
+	UsedBy    []string  `json:"used_by"`             // names of services
 }
 
 // errNotAKey does not repeat what it was given, and nor does the audit table: the
@@ -83,24 +51,9 @@ func CheckKey(key string) error {
 	return nil
 }
 
-func checkCredential(key string, val Value) error {
-	if err := CheckKey(key); err != nil {
-		return err
-	}
-	plain := val.Open()
-	defer clear(plain)
-	if len(plain) == 0 {
-		return &problem{"the value of " + key + " is empty", "delete it with `av credential delete " + key + "`"}
-	}
-	if len(plain) > maxValue {
-		return &problem{fmt.Sprintf("the value of %s has more than %d KiB", key, maxValue>>10), "a credential is a token, not a file"}
-	}
-	return nil
-}
-
 // Credentials lists the credentials by key, without their values.
 func (v *Vault) Credentials(ctx context.Context, c Caller) (list []Credential, err error) {
-	if err := authorise(c, RoleMember, "list credentials"); err != nil {
+	if err := v.authorise(c, RoleMember, "list credentials"); err != nil {
 		return nil, err
 	}
 	err = v.db.View(ctx, func(tx *store.Tx) error {
@@ -112,17 +65,28 @@ func (v *Vault) Credentials(ctx context.Context, c Caller) (list []Credential, e
 		if err != nil {
 			return err
 		}
+		uses, err := tx.Uses(v.id)
+		if err != nil {
+			return err
+		}
+		users := usersByKey(services)
 		list = make([]Credential, len(rows))
 		for i, row := range rows {
-			list[i] = Credential{row.Name, row.Created, row.Updated, usersOf(row.Name, services)}
+			m, err := metaOf(row)
+			if err != nil {
+				return err
+			}
+			list[i] = Credential{Key: row.Name, Created: row.Created, Updated: row.Updated, Used: uses[row.Name],
+				Version: m.Version, Hosts: m.Hosts, Reference: m.Ref, UsedBy: append([]string{}, users[row.Name]...)}
 		}
 		return nil
 	})
 	return list, err
 }
 
-// DeleteCredential refuses while a service needs the credential.
-func (v *Vault) DeleteCredential(ctx context.Context, c Caller, key string) error {
+// DeleteCredential removes a credential with its earlier values. It refuses while a service
+// needs it, unless by force: such a service answers that its credential is missing.
+func (v *Vault) DeleteCredential(ctx context.Context, c Caller, key string, force bool) error {
 	prepare := func() (change, error) {
 		if err := CheckKey(key); err != nil {
 			return nil, err
@@ -136,15 +100,18 @@ func (v *Vault) DeleteCredential(ctx context.Context, c Caller, key string) erro
 			if err != nil {
 				return err
 			}
-			if users := usersOf(key, services); len(users) > 0 {
+			if users := usersByKey(services)[key]; len(users) > 0 && !force {
 				return &problem{fmt.Sprintf("credential %s is used by service %s", key, strings.Join(users, ", ")),
-					"take it out of the services file first, then `av service set -f FILE`"}
+					"`av service remove " + strings.Join(users, " ") + "` first, or delete it with --force: requests to what uses it will then fail"}
 			}
-			return noCredential(key, tx.DeleteSecret(v.id, kindCredential, key))
+			if err := tx.DeleteSecret(v.id, kindCredential, key); err != nil {
+				return noCredential(key, err)
+			}
+			return errors.Join(tx.TrimVersions(v.id, key, 0), tx.ForgetUse(v.id, key))
 		}, nil
 	}
 	return v.do(ctx, act{caller: c, need: RoleAdmin, verb: "delete credential", objects: objectNames([]string{key}), prepare: prepare,
-		mirror: func() { v.credentials.forget(key) }})
+		mirror: func() { v.forget(key) }})
 }
 
 // noCredential names the credential that a look-up did not find.
@@ -155,12 +122,12 @@ func noCredential(key string, err error) error {
 	return err
 }
 
-// usersOf are the names of the services that need key, in order.
-func usersOf(key string, services []policy.Service) []string {
-	users := []string{}
+// usersByKey are the names of the services that need each key, in order.
+func usersByKey(services []policy.Service) map[string][]string {
+	users := map[string][]string{}
 	for _, s := range services {
-		if slices.Contains(s.Auth.Keys(), key) {
-			users = append(users, s.Name)
+		for _, key := range s.Keys() {
+			users[key] = append(users[key], s.Name)
 		}
 	}
 	return users

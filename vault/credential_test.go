@@ -3,6 +3,7 @@ package vault_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,17 +34,17 @@ func TestCredentialsComeBackAsTheyWere(t *testing.T) {
 		everyByte[i] = byte(i)
 	}
 	values := map[string][]byte{"A": []byte("x"), "BINARY": everyByte, "LINES": []byte("a\r\nb\n"), "LARGE": bytes.Repeat([]byte("z"), 64<<10)}
-	sealed := map[string]vault.Value{}
+	var settings []vault.Setting
 	for key, value := range values {
-		sealed[key] = vault.NewValue(value)
+		settings = append(settings, vault.Setting{Key: key, Value: vault.NewValue(value)})
 	}
-	if err := v.SetCredentials(t.Context(), owner, sealed); err != nil {
+	if err := v.Set(t.Context(), owner, settings...); err != nil {
 		t.Fatal(err)
 	}
 	again := openVault(t, o) // nothing of it from memory
 	session := use(t, again, "A", "BINARY", "LINES", "LARGE")
 	for key, want := range values {
-		if got, err := session.Credential(t.Context(), key); err != nil || !bytes.Equal(got.Open(), want) {
+		if got, err := session.Credential(t.Context(), key, "a.test"); err != nil || !bytes.Equal(got.Open(), want) {
 			t.Errorf("%s: %d bytes, %v", key, len(got.Open()), err)
 		}
 	}
@@ -60,11 +61,31 @@ func TestCredentialsAreListedWithoutTheirValues(t *testing.T) {
 	use(t, v, "B")
 	got, err := v.Credentials(t.Context(), owner)
 	want := []vault.Credential{
-		{Key: "A", Created: made, Updated: made, UsedBy: []string{}},
-		{Key: "B", Created: made, Updated: c.Now(), UsedBy: []string{"b"}},
+		{Key: "A", Created: made, Updated: made, Version: 1, UsedBy: []string{}},
+		{Key: "B", Created: made, Updated: c.Now(), Version: 2, UsedBy: []string{"b"}},
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Fatalf("%v\n%s", err, diff)
+	}
+}
+
+func TestListTellsWhenACredentialWasLastUsed(t *testing.T) {
+	c := newClock()
+	v, o := newVault(t, c)
+	set(t, v, "A", "1")
+	set(t, v, "B", "1")
+	used := c.Now().Add(-time.Hour)
+	id, _ := row(t, rows(t, o), "credential", "A")
+	execute(t, raw(t, o), "INSERT INTO uses (vault_id, name, at) VALUES (?, 'A', ?)", id, used.UnixNano())
+	if a, b := credential(t, v, "A"), credential(t, v, "B"); !a.Used.Equal(used) || !b.Used.IsZero() {
+		t.Fatalf("%+v, %+v", a, b)
+	}
+	if err := v.DeleteCredential(t.Context(), owner, "A", false); err != nil {
+		t.Fatal(err)
+	}
+	set(t, v, "A", "another of that name")
+	if a := credential(t, v, "A"); !a.Used.IsZero() {
+		t.Fatalf("%+v", a)
 	}
 }
 
@@ -76,7 +97,7 @@ func TestBadCredentialsAreRefusedAllTogether(t *testing.T) {
 		strings.Repeat("A", 129): good,
 		"EMPTY":                  vault.NewValue(nil), "ZERO": {}, "BIG": vault.NewValue(make([]byte, 64<<10+1)),
 	} {
-		err := v.SetCredentials(t.Context(), owner, map[string]vault.Value{"GOOD": good, key: value})
+		err := v.Set(t.Context(), owner, vault.Setting{Key: "GOOD", Value: good}, vault.Setting{Key: key, Value: value})
 		if err == nil || hint(err) == "" {
 			t.Errorf("%q: got %v", key, err)
 		}
@@ -92,7 +113,7 @@ func TestSecretInPlaceOfItsKeyIsNotRepeated(t *testing.T) {
 	const secret = "ghp_abcdefghijklmnop"
 	for _, err := range []error{
 		v.SetCredential(t.Context(), owner, secret, vault.NewValue([]byte("x"))),
-		v.DeleteCredential(t.Context(), owner, secret),
+		v.DeleteCredential(t.Context(), owner, secret, false),
 	} {
 		if err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("got %v", err)
@@ -110,19 +131,19 @@ func TestCredentialInUseIsNotDeleted(t *testing.T) {
 	v, _ := newVault(t, newClock())
 	set(t, v, "A", "1")
 	session := use(t, v, "A")
-	if err := v.DeleteCredential(t.Context(), owner, "A"); err == nil || !strings.Contains(err.Error(), "service a") || hint(err) == "" {
+	if err := v.DeleteCredential(t.Context(), owner, "A", false); err == nil || !strings.Contains(err.Error(), "service a") || hint(err) == "" {
 		t.Fatalf("got %v", err)
 	}
-	if _, err := session.Credential(t.Context(), "A"); err != nil {
+	if _, err := session.Credential(t.Context(), "A", "a.test"); err != nil {
 		t.Fatal(err)
 	}
 	if err := v.SetServices(t.Context(), owner, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.DeleteCredential(t.Context(), owner, "A"); err != nil {
+	if err := v.DeleteCredential(t.Context(), owner, "A", false); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.DeleteCredential(t.Context(), owner, "A"); !errors.Is(err, vault.ErrNoCredential) || hint(err) == "" {
+	if err := v.DeleteCredential(t.Context(), owner, "A", false); !errors.Is(err, vault.ErrNoCredential) || hint(err) == "" {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -180,10 +201,18 @@ func TestRolesDecideWhatACallerMayDo(t *testing.T) {
 		"certificate":       {vault.RoleProxy, func(c vault.Caller) error { _, err := v.Certificate(t.Context(), c); return err }},
 		"list credentials":  {vault.RoleMember, func(c vault.Caller) error { _, err := v.Credentials(t.Context(), c); return err }},
 		"set credential":    {vault.RoleMember, func(c vault.Caller) error { return v.SetCredential(t.Context(), c, "B", vault.NewValue([]byte("1"))) }},
+		"reveal credential": {vault.RoleMember, func(c vault.Caller) error { _, err := v.Reveal(t.Context(), c, "A"); return err }},
+		"roll back credential": {vault.RoleMember, func(c vault.Caller) error {
+			set(t, v, "R", "1")
+			set(t, v, "R", "2")
+			return v.Rollback(t.Context(), c, "R", credential(t, v, "R").Version-1)
+		}},
+		"list versions":     {vault.RoleMember, func(c vault.Caller) error { _, err := v.History(t.Context(), c, "A"); return err }},
+		"export":            {vault.RoleAdmin, func(c vault.Caller) error { return v.Export(t.Context(), c, io.Discard) }},
 		"list services":     {vault.RoleMember, func(c vault.Caller) error { _, err := v.Services(t.Context(), c); return err }},
 		"read summary":      {vault.RoleMember, func(c vault.Caller) error { _, err := v.Summary(t.Context(), c, "r"); return err }},
 		"read requests":     {vault.RoleMember, func(c vault.Caller) error { _, err := v.Requests(t.Context(), c, "r", 0); return err }},
-		"delete credential": {vault.RoleAdmin, func(c vault.Caller) error { set(t, v, "C", "1"); return v.DeleteCredential(t.Context(), c, "C") }},
+		"delete credential": {vault.RoleAdmin, func(c vault.Caller) error { set(t, v, "C", "1"); return v.DeleteCredential(t.Context(), c, "C", false) }},
 		"set services":      {vault.RoleAdmin, func(c vault.Caller) error { return v.SetServices(t.Context(), c, nil) }},
 		"read the CA's key": {vault.RoleAdmin, func(c vault.Caller) error { _, _, err := v.Authority(t.Context(), c); return err }},
 		"open session":      {vault.RoleAdmin, func(c vault.Caller) error { _, err := v.OpenSession(t.Context(), c, vault.Grant{Run: "r"}); return err }},
@@ -214,8 +243,8 @@ func TestRolesDecideWhatACallerMayDo(t *testing.T) {
 			refused++
 		}
 	}
-	// Six acts want an admin and refused four roles; one wants a member and refused three.
-	if want := 6*4 + 1*3; refused != want {
+	// Seven acts want an admin and refused four roles; three want a member and refused three.
+	if want := 7*4 + 3*3; refused != want {
 		t.Errorf("%d refusals in the audit table, want %d", refused, want)
 	}
 }
@@ -224,7 +253,7 @@ func TestEveryPrivilegedActLeavesItsRow(t *testing.T) {
 	c := newClock()
 	v, o := newVault(t, c)
 	set(t, v, "A", "1")
-	if err := v.DeleteCredential(t.Context(), owner, "NONE"); err == nil {
+	if err := v.DeleteCredential(t.Context(), owner, "NONE", false); err == nil {
 		t.Fatal("deleted what is not there")
 	}
 	use(t, v, "A")

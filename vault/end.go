@@ -15,12 +15,12 @@ import (
 func (v *Vault) EndSession(ctx context.Context, c Caller, id string) error {
 	end := func(tx *store.Tx) error {
 		err := tx.EndSession(v.id, id, v.o.Now())
-		if errors.Is(err, store.ErrNoRow) {
-			return nil
+		if err != nil && !errors.Is(err, store.ErrNoRow) {
+			return err
 		}
-		return err
+		return v.endSeals(tx, id)
 	}
-	return v.do(ctx, act{caller: c, need: RoleAdmin, verb: "end session", objects: []string{id},
+	return v.do(ctx, act{caller: c, need: RoleAdmin, verb: "end session", objects: []string{id}, keyless: true,
 		prepare: func() (change, error) { return end, nil },
 		mirror:  func() { v.sessions.end(id) }})
 }
@@ -29,10 +29,12 @@ func (v *Vault) EndSession(ctx context.Context, c Caller, id string) error {
 func (v *Vault) EndRun(ctx context.Context, c Caller, run string) (ended int, err error) {
 	var ids []string
 	end := func(tx *store.Tx) (err error) {
-		ids, err = tx.EndRun(v.id, run, v.o.Now())
-		return err
+		if ids, err = tx.EndRun(v.id, run, v.o.Now()); err != nil {
+			return err
+		}
+		return v.endSeals(tx, ids...)
 	}
-	err = v.do(ctx, act{caller: c, need: RoleAdmin, verb: "end run", objects: []string{run},
+	err = v.do(ctx, act{caller: c, need: RoleAdmin, verb: "end run", objects: []string{run}, keyless: true,
 		prepare: func() (change, error) {
 			if run == "" {
 				// Sessions that belong to no run would be its.

@@ -17,8 +17,10 @@ const (
 	minTTL     = 5 * time.Minute
 	maxTTL     = 7 * 24 * time.Hour
 	defaultTTL = 24 * time.Hour
-	maxAllow   = 1000 // targets of one grant
-	tokenSize  = 32   // bytes of randomness: 256 bits
+	// keptAfterEnd is how long the list of sessions remembers one that ended or expired.
+	keptAfterEnd = 30 * 24 * time.Hour
+	maxAllow     = 1000 // targets of one grant
+	tokenSize    = 32   // bytes of randomness: 256 bits
 )
 
 // Grant is what a session is opened for.
@@ -70,7 +72,8 @@ func (v *Vault) OpenSession(ctx context.Context, c Caller, g Grant) (Opened, err
 			return nil, err
 		}
 		// Whoever cannot open what is sealed shall not hand it out either.
-		if _, err := v.dataKey(ctx); err != nil {
+		key, err := v.dataKey(ctx)
+		if err != nil {
 			return nil, err
 		}
 		body, err := json.Marshal(g)
@@ -90,7 +93,12 @@ func (v *Vault) OpenSession(ctx context.Context, c Caller, g Grant) (Opened, err
 		}
 		row.CertificateHash = sha256.Sum256(client.der)
 		o.CertPEM, o.KeyPEM = certificatePEM(client.der), keyPEM(client.key)
-		return func(tx *store.Tx) error { return tx.AddSession(v.id, row) }, nil
+		return func(tx *store.Tx) error {
+			if err := tx.ForgetSessions(v.id, kindSession, now.Add(-keptAfterEnd)); err != nil {
+				return err
+			}
+			return v.addSession(tx, key, row)
+		}, nil
 	}
 	err := v.do(ctx, act{caller: c, need: RoleAdmin, verb: "open session", objects: []string{o.ID}, prepare: prepare})
 	if err != nil {

@@ -3,11 +3,10 @@ package vault
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 
-	"github.com/av-project/av/vault/policy"
+	"github.com/av-project/av/vault/seal"
 	"github.com/av-project/av/vault/store"
 )
 
@@ -35,15 +34,17 @@ func (v *Vault) session(ctx context.Context, h handle) (*Session, error) {
 	if s := v.sessions.get(h); s != nil {
 		return s, nil
 	}
-	v.mirror.RLock()
-	defer v.mirror.RUnlock()
-	var row store.Session
-	var services []policy.Service
-	err := v.db.View(ctx, func(tx *store.Tx) (err error) {
-		if row, err = h.find(tx, v.id); err != nil {
-			return err
-		}
-		services, err = readServices(tx, v.id)
+	// Before the rows are read: what changes from here on is seen.
+	err := v.watch(ctx)
+	if errors.Is(err, store.ErrNoRow) {
+		return nil, ErrNoSession // the whole vault is gone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for the session: %w", err)
+	}
+	// Nobody is asked for a password because of a token that opens nothing.
+	err = v.db.View(ctx, func(tx *store.Tx) error {
+		_, err := v.openRowOf(tx, h)
 		return err
 	})
 	if errors.Is(err, store.ErrNoRow) {
@@ -52,12 +53,45 @@ func (v *Vault) session(ctx context.Context, h handle) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for the session: %w", err)
 	}
-	if !row.Ended.IsZero() || !v.o.Now().Before(row.Expires) {
+	var s *Session
+	err = v.view(ctx, func(tx *store.Tx, key seal.Key) (err error) {
+		s, err = v.readSession(tx, key, h)
+		return err
+	})
+	if errors.Is(err, store.ErrNoRow) {
 		return nil, ErrNoSession
 	}
-	var g Grant
-	if err := json.Unmarshal([]byte(row.Policy), &g); err != nil {
-		return nil, fmt.Errorf("session %s: %w: %v", row.ID, ErrCorrupt, err)
+	if err != nil {
+		return nil, fmt.Errorf("look for the session: %w", err)
+	}
+	return s, nil
+}
+
+// openRowOf is the row of a session that has neither ended nor expired.
+func (v *Vault) openRowOf(tx *store.Tx, h handle) (store.Session, error) {
+	row, err := h.find(tx, v.id)
+	if err == nil && (!row.Ended.IsZero() || !v.o.Now().Before(row.Expires)) {
+		err = store.ErrNoRow
+	}
+	return row, err
+}
+
+// readSession reads one into memory.
+func (v *Vault) readSession(tx *store.Tx, key seal.Key, h handle) (*Session, error) {
+	row, err := v.openRowOf(tx, h)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.soundSession(tx, key, row); err != nil {
+		return nil, err
+	}
+	services, err := v.soundServices(tx, key)
+	if err != nil {
+		return nil, err
+	}
+	g, err := readGrant(row)
+	if err != nil {
+		return nil, err
 	}
 	s, err := newSession(v, row, g, services)
 	if err != nil {

@@ -22,8 +22,9 @@ const (
 
 // Init makes a new vault in o.Home, sealed with password, or, if that is nil, with a
 // key file beside it. It makes all of it or leaves nothing, and never touches a
-// vault that is there.
+// vault that is there. It clears password.
 func Init(ctx context.Context, o Options, password []byte) (err error) {
+	defer clear(password)
 	o, err = o.withDefaults()
 	if err != nil {
 		return err
@@ -49,23 +50,17 @@ func Init(ctx context.Context, o Options, password []byte) (err error) {
 			err = errors.Join(err, undo())
 		}
 	}()
-	ca, err := newAuthority(o.Now())
+	made, err := newVaultRows(data, defaultVault, o.Now())
 	if err != nil {
-		return fmt.Errorf("make the local CA: %w", err)
-	}
-	id := randomID()
-	box, err := data.Seal(seal.Place{Vault: id, Kind: kindAuthority, Name: authorityName}, ca.key.Open())
-	if err != nil {
-		return fmt.Errorf("seal the CA's key: %w", err)
+		return err
 	}
 	return store.Create(ctx, o.database(), func(tx *store.Tx) error {
 		now := o.Now()
 		return errors.Join(
-			tx.AddVault(store.Vault{ID: id, Name: defaultVault, Created: now}),
+			made.add(tx),
 			tx.SetLock(wrapped.Method, wrapped.Box),
-			tx.SetCertificate(id, ca.der),
-			tx.PutSecret(id, kindAuthority, authorityName, box, now),
-			tx.AddAudit(id, store.Audit{Time: now, Caller: Owner().Name, Role: RoleAdmin.String(), Act: "init", Object: defaultVault}),
+			tx.AddAudit(made.row.ID, store.Audit{Time: now, Caller: Owner().Name, Role: RoleAdmin.String(), Act: "init", Object: defaultVault}),
+			sealChain(tx, data),
 		)
 	})
 }
@@ -85,26 +80,37 @@ func Absent(o Options) error {
 	return fmt.Errorf("%s: %w", o.database(), ErrExists)
 }
 
-// wrap seals the data key with the password or with the key file, which it makes if
-// there is none. A key file that is there already is used, not replaced: it may be
-// the only key to a backup.
+// wrap seals the data key with the password or with the key file.
 func wrap(o Options, data seal.Key, password []byte) (w seal.Wrapped, undo func() error, err error) {
 	undo = func() error { return nil }
 	if password != nil {
 		w, err = seal.WrapWithPassword(data, password)
 		return w, undo, err
 	}
-	kek, err := readKeyFile(o.keyFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		kek = seal.NewKey()
-		err = store.WriteKeyFile(o.keyFile(), kek.MarshalKeyFile())
-		undo = func() error { return os.Remove(o.keyFile()) }
-	}
+	kek, made, err := keyFileKey(o)
 	if err != nil {
-		return w, nil, err
+		return w, undo, err
+	}
+	if made != nil {
+		undo = made
 	}
 	w, err = seal.WrapWithKey(data, kek)
 	return w, undo, err
+}
+
+// keyFileKey is the key of the key file, which is made if there is none: then undo takes
+// it away again. One that is there already is used, not replaced: it may be the only key
+// to a backup.
+func keyFileKey(o Options) (kek seal.Key, undo func() error, err error) {
+	kek, err = readKeyFile(o.keyFile())
+	if !errors.Is(err, fs.ErrNotExist) {
+		return kek, nil, err
+	}
+	kek = seal.NewKey()
+	if err := store.WriteKeyFile(o.keyFile(), kek.MarshalKeyFile()); err != nil {
+		return seal.Key{}, nil, err
+	}
+	return kek, func() error { return os.Remove(o.keyFile()) }, nil
 }
 
 // randomID is 128 bits that nobody can guess and no other vault has.

@@ -83,7 +83,7 @@ func TestInitRefusesAVaultThatIsThere(t *testing.T) {
 	if !errors.Is(err, vault.ErrExists) || hint(err) == "" {
 		t.Fatalf("got %v", err)
 	}
-	if value, err := use(t, openVault(t, o), "A").Credential(t.Context(), "A"); err != nil || string(value.Open()) != "1" {
+	if value, err := use(t, openVault(t, o), "A").Credential(t.Context(), "A", "a.test"); err != nil || string(value.Open()) != "1" {
 		t.Fatalf("%q, %v", value.Open(), err)
 	}
 }

@@ -40,7 +40,7 @@ func TestPasswordOpensTheVaultAndNothingElseDoes(t *testing.T) {
 
 	typed, asked = "right", 0
 	set(t, v, "A", "1")
-	if value, err := use(t, v, "A").Credential(t.Context(), "A"); err != nil || string(value.Open()) != "1" {
+	if value, err := use(t, v, "A").Credential(t.Context(), "A", "a.test"); err != nil || string(value.Open()) != "1" {
 		t.Fatalf("%q, %v", value.Open(), err)
 	}
 	if asked != 1 {
@@ -48,7 +48,7 @@ func TestPasswordOpensTheVaultAndNothingElseDoes(t *testing.T) {
 	}
 
 	o.Password = nil
-	if err := openVault(t, o).DeleteCredential(t.Context(), owner, "A"); !errors.Is(err, vault.ErrNoPassword) {
+	if err := openVault(t, o).DeleteCredential(t.Context(), owner, "A", false); !errors.Is(err, vault.ErrNoPassword) {
 		t.Fatalf("without a password: got %v", err)
 	}
 }

@@ -69,7 +69,7 @@ type HostCount struct {
 
 // Summary counts the requests of a run, those of a moment ago included.
 func (v *Vault) Summary(ctx context.Context, c Caller, run string) (Summary, error) {
-	if err := authorise(c, RoleMember, "read records"); err != nil {
+	if err := v.authorise(c, RoleMember, "read records"); err != nil {
 		return Summary{}, err
 	}
 	lost, err := v.records.flush(ctx)
@@ -94,9 +94,10 @@ func (v *Vault) Summary(ctx context.Context, c Caller, run string) (Summary, err
 	return sum, err
 }
 
-// Requests are the newest records of a run, oldest first.
+// Requests are the newest records of a run, or with "" of all runs, up to limit, oldest
+// first.
 func (v *Vault) Requests(ctx context.Context, c Caller, run string, limit int) (entries []Entry, err error) {
-	if err := authorise(c, RoleMember, "read records"); err != nil {
+	if err := v.authorise(c, RoleMember, "read records"); err != nil {
 		return nil, err
 	}
 	if limit <= 0 {

@@ -182,6 +182,19 @@ func (r *recorder) try(batch []Entry) error {
 				return err
 			}
 		}
-		return nil
+		return tx.TouchUses(r.vault, uses(batch))
 	})
+}
+
+// uses are the keys that a batch of records names, each with its newest time.
+func uses(batch []Entry) map[string]time.Time {
+	newest := map[string]time.Time{}
+	for _, e := range batch {
+		for _, key := range e.Keys {
+			if e.Time.After(newest[key]) {
+				newest[key] = e.Time
+			}
+		}
+	}
+	return newest
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/av-project/av/vault/policy"
+	"github.com/av-project/av/vault/seal"
 	"github.com/av-project/av/vault/store"
 )
 
@@ -16,51 +17,104 @@ func (v *Vault) SetServices(ctx context.Context, c Caller, services []policy.Ser
 		if err := policy.Validate(services); err != nil {
 			return nil, err
 		}
-		rows := make([]store.Service, len(services))
-		for i, s := range services {
-			body, err := json.Marshal(s)
-			if err != nil {
-				return nil, err
-			}
-			rows[i] = store.Service{Name: s.Name, Body: string(body)}
-		}
-		if _, err := v.dataKey(ctx); err != nil {
+		key, err := v.dataKey(ctx)
+		if err != nil {
 			return nil, err
 		}
-		return func(tx *store.Tx) error {
-			if err := v.checkKeys(tx, services); err != nil {
-				return err
-			}
-			return tx.ReplaceServices(v.id, rows)
-		}, nil
+		return func(tx *store.Tx) error { return v.putServices(tx, key, nil, services) }, nil
 	}
-	return v.do(ctx, act{caller: c, need: RoleAdmin, verb: "set services", objects: []string{defaultVault}, prepare: prepare,
+	return v.do(ctx, act{caller: c, need: RoleAdmin, verb: "set services", objects: []string{v.name}, prepare: prepare,
 		mirror: func() { v.sessions.recompile(services) }})
 }
 
-func (v *Vault) checkKeys(tx *store.Tx, services []policy.Service) error {
-	rows, err := tx.Secrets(v.id, kindCredential)
+// putServices replaces before, as far as it is already known to be good, with services.
+func (v *Vault) putServices(tx *store.Tx, key seal.Key, before, services []policy.Service) error {
+	said, err := v.said(tx)
 	if err != nil {
 		return err
 	}
-	there := make(map[string]bool, len(rows))
-	for _, row := range rows {
-		there[row.Name] = true
+	for _, s := range changed(before, services) {
+		if err := findKeys(said, s); err != nil {
+			return err
+		}
+		if err := keepBindings(said, s); err != nil {
+			return err
+		}
 	}
-	for _, s := range services {
-		for _, key := range s.Keys() {
-			if !there[key] {
-				return &problem{fmt.Sprintf("service %s needs the credential %s, which is not in the vault", s.Name, key),
-					"`av credential set " + key + "` first"}
-			}
+	return v.writeServices(tx, key, services)
+}
+
+func (v *Vault) writeServices(tx *store.Tx, key seal.Key, services []policy.Service) error {
+	rows := make([]store.Service, len(services))
+	for i, s := range services {
+		body, err := json.Marshal(s)
+		if err != nil {
+			return err
+		}
+		rows[i] = store.Service{Name: s.Name, Body: string(body)}
+	}
+	if err := tx.ReplaceServices(v.id, rows); err != nil {
+		return err
+	}
+	return v.sealServices(tx, key, rows)
+}
+
+// changed are those of after that are not in before as they are.
+func changed(before, after []policy.Service) []policy.Service {
+	known := make(map[string]policy.Service, len(before))
+	for _, s := range before {
+		known[s.Name] = s
+	}
+	var list []policy.Service
+	for _, s := range after {
+		if b, ok := known[s.Name]; !ok || !s.Equal(b) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// findKeys refuses a service without its credential. One that is switched off waits: its
+// credential is looked for when it is switched on.
+func findKeys(said map[string]meta, s policy.Service) error {
+	for _, key := range s.Keys() {
+		if _, ok := said[key]; !ok && !s.Disabled {
+			return &problem{fmt.Sprintf("service %s needs the credential %s, which is not in the vault", s.Name, key),
+				"`av credential set " + key + "` first"}
 		}
 	}
 	return nil
 }
 
-// Services lists the services in the order in which they were set.
+// keepBindings refuses a service that would send a credential where it is not bound to.
+func keepBindings(said map[string]meta, s policy.Service) error {
+	for _, key := range s.Keys() {
+		if err := said[key].sentBy(s, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// said is what is said about each credential, by key.
+func (v *Vault) said(tx *store.Tx) (map[string]meta, error) {
+	rows, err := tx.Secrets(v.id, kindCredential)
+	if err != nil {
+		return nil, err
+	}
+	said := make(map[string]meta, len(rows))
+	for _, row := range rows {
+		if said[row.Name], err = metaOf(row); err != nil {
+			return nil, err
+		}
+	}
+	return said, nil
+}
+
+// Services lists the services in the order in which they were set, as they stand in the
+// file: without the key nobody vouches for them.
 func (v *Vault) Services(ctx context.Context, c Caller) (services []policy.Service, err error) {
-	if err := authorise(c, RoleMember, "list services"); err != nil {
+	if err := v.authorise(c, RoleMember, "list services"); err != nil {
 		return nil, err
 	}
 	err = v.db.View(ctx, func(tx *store.Tx) (err error) {
@@ -75,6 +129,10 @@ func readServices(tx *store.Tx, vault string) ([]policy.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	return decodeServices(rows)
+}
+
+func decodeServices(rows []store.Service) ([]policy.Service, error) {
 	services := make([]policy.Service, len(rows))
 	for i, row := range rows {
 		if err := json.Unmarshal([]byte(row.Body), &services[i]); err != nil {

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,19 +18,43 @@ type Session struct {
 	vault   *Vault
 	row     store.Session
 	grant   Grant
-	policy  atomic.Pointer[policy.Set]
+	current atomic.Pointer[current]
 	closing sync.Once
 	done    chan struct{}
 	timer   *time.Timer
 }
 
-func newSession(v *Vault, row store.Session, g Grant, services []policy.Service) (*Session, error) {
-	set, err := policy.Compile(services, g.Allow, g.Unmatched)
-	if err != nil {
-		return nil, fmt.Errorf("compile the policy of session %s: %w", row.ID, err)
+// current is the policy as it is now. The two are swapped as one: whoever waits for
+// the channel of a policy waits for the end of that one.
+type current struct {
+	set      *policy.Set
+	services []policy.Service // what it was made of
+	changed  chan struct{}
+}
+
+// compile puts the policy that follows from services in place, and tells who waits for
+// it. If nothing is different, nothing happens.
+func (s *Session) compile(services []policy.Service) error {
+	before := s.current.Load()
+	if before != nil && reflect.DeepEqual(before.services, services) {
+		return nil
 	}
+	set, err := policy.Compile(services, s.grant.Allow, s.grant.Unmatched)
+	if err != nil {
+		return fmt.Errorf("compile the policy of session %s: %w", s.row.ID, err)
+	}
+	s.current.Store(&current{set: set, services: services, changed: make(chan struct{})})
+	if before != nil {
+		close(before.changed)
+	}
+	return nil
+}
+
+func newSession(v *Vault, row store.Session, g Grant, services []policy.Service) (*Session, error) {
 	s := &Session{vault: v, row: row, grant: g, done: make(chan struct{})}
-	s.policy.Store(set)
+	if err := s.compile(services); err != nil {
+		return nil, err
+	}
 	// Open tunnels shall close when the session expires, whether or not they ask.
 	s.timer = time.AfterFunc(row.Expires.Sub(v.o.Now()), s.shut)
 	return s, nil
@@ -39,7 +64,16 @@ func (s *Session) ID() string  { return s.row.ID }
 func (s *Session) Run() string { return s.row.Run }
 
 // Policy is the policy as it is now; the next request may find another.
-func (s *Session) Policy() *policy.Set { return s.policy.Load() }
+func (s *Session) Policy() *policy.Set { return s.current.Load().set }
+
+// Changed is closed when the policy is replaced: what is open under the old one asks
+// again, and asks for the next Changed first.
+func (s *Session) Changed() <-chan struct{} { return s.current.Load().changed }
+
+// Caller is the session as one who asks the vault for something.
+func (s *Session) Caller() Caller {
+	return Caller{Name: "session " + s.row.ID, Role: RoleProxy, Vault: s.vault.id}
+}
 
 // Alive tells whether the session has neither ended nor expired.
 func (s *Session) Alive() bool {
@@ -69,12 +103,15 @@ func (s *Session) shut() { s.closing.Do(func() { close(s.done) }) }
 
 // Credential is the value of a key that one of the session's services names. The
 // session can reach no other: a run's proxy is no way to read the vault.
-func (s *Session) Credential(ctx context.Context, key string) (Value, error) {
+//
+// host is where the value is to be sent: a credential that is bound to hosts is given
+// for those alone, with ErrBound otherwise, whatever the services say.
+func (s *Session) Credential(ctx context.Context, key, host string) (Value, error) {
 	if !s.Alive() {
 		return Value{}, ErrNoSession
 	}
 	if !s.Policy().Uses(key) {
 		return Value{}, fmt.Errorf("%w: no service of this session uses %q", ErrNoCredential, clip(key, maxName))
 	}
-	return s.vault.credential(ctx, key)
+	return s.vault.credential(ctx, key, host)
 }

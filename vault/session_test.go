@@ -130,7 +130,7 @@ func TestEndedSessionGetsNothing(t *testing.T) {
 	if !ended(s) || s.Alive() {
 		t.Error("it lives")
 	}
-	if _, err := s.Credential(t.Context(), "A"); !errors.Is(err, vault.ErrNoSession) {
+	if _, err := s.Credential(t.Context(), "A", "a.test"); !errors.Is(err, vault.ErrNoSession) {
 		t.Errorf("got %v", err)
 	}
 	// A run ends its session when it ends, whoever has revoked it meanwhile.
@@ -209,11 +209,11 @@ func TestSessionReachesOnlyCredentialsOfItsServices(t *testing.T) {
 	set(t, v, "A", "1")
 	set(t, v, "B", "2")
 	s := use(t, v, "A")
-	if got, err := s.Credential(t.Context(), "A"); err != nil || string(got.Open()) != "1" {
+	if got, err := s.Credential(t.Context(), "A", "a.test"); err != nil || string(got.Open()) != "1" {
 		t.Fatalf("%q, %v", got.Open(), err)
 	}
 	for _, key := range []string{"B", "", "ca", "NONE"} {
-		if got, err := s.Credential(t.Context(), key); !errors.Is(err, vault.ErrNoCredential) || !got.IsZero() {
+		if got, err := s.Credential(t.Context(), key, "a.test"); !errors.Is(err, vault.ErrNoCredential) || !got.IsZero() {
 			t.Errorf("%q: got %v, %v", key, got, err)
 		}
 	}
@@ -226,7 +226,7 @@ func TestChangesReachOpenSessions(t *testing.T) {
 	s := use(t, v, "A")
 	get := func() string {
 		t.Helper()
-		value, err := s.Credential(t.Context(), "A")
+		value, err := s.Credential(t.Context(), "A", "a.test")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,7 +253,7 @@ func TestChangesReachOpenSessions(t *testing.T) {
 	if s.Policy().Reach(target).Allow {
 		t.Error("a service that is gone is still allowed")
 	}
-	if _, err := s.Credential(t.Context(), "A"); !errors.Is(err, vault.ErrNoCredential) {
+	if _, err := s.Credential(t.Context(), "A", "a.test"); !errors.Is(err, vault.ErrNoCredential) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/av-project/av/vault/policy"
+	"github.com/av-project/av/vault/store"
 )
 
 // maxSessions bounds the sessions in memory. Above it the one that expires first is
@@ -92,21 +93,34 @@ func (l *sessions) remove(s *Session) {
 	delete(l.byHandle, handle{byCertificate, s.row.CertificateHash})
 }
 
+// keep closes every session that is not among the open ones.
+func (l *sessions) keep(open []store.Session) {
+	there := make(map[string]bool, len(open))
+	for _, row := range open {
+		there[row.ID] = true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, s := range l.byID {
+		if !there[id] {
+			l.remove(s)
+		}
+	}
+}
+
 // recompile gives every session the policy that follows from services. One that
 // cannot have it ends: an old policy is not a safe answer.
 func (l *sessions) recompile(services []policy.Service) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.byID {
-		set, err := policy.Compile(services, s.grant.Allow, s.grant.Unmatched)
-		if err != nil {
+		if err := s.compile(services); err != nil {
 			l.remove(s)
-			continue
 		}
-		s.policy.Store(set)
 	}
 }
 
+// closeAll is also what is done when nothing can be known about any of them.
 func (l *sessions) closeAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -59,12 +59,12 @@ func TestSameSessionIsTheSamePointer(t *testing.T) {
 func TestValueLeavesMemoryWithinASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c credentials
-		c.put("A", NewValue([]byte("1")), time.Now())
+		c.put("A", opened{sealed: NewValue([]byte("1"))}, time.Now())
 		time.Sleep(maxStale / 2)
-		c.put("A", NewValue([]byte("2")), time.Now())
-		c.put("B", NewValue([]byte("3")), time.Now())
+		c.put("A", opened{sealed: NewValue([]byte("2"))}, time.Now())
+		c.put("B", opened{sealed: NewValue([]byte("3"))}, time.Now())
 		time.Sleep(maxStale * 3 / 4)
-		if value, ok := c.get("A", time.Now()); !ok || string(value.Open()) != "2" {
+		if value, ok := c.get("A", time.Now()); !ok || string(value.sealed.Open()) != "2" {
 			t.Error("what was read again is gone")
 		}
 		time.Sleep(maxStale)
@@ -80,7 +80,7 @@ func TestCredentialsInMemoryAreBounded(t *testing.T) {
 	var c credentials
 	now := time.Now()
 	for i := range 3 * maxCached {
-		c.put(fmt.Sprint(i), NewValue(nil), now)
+		c.put(fmt.Sprint(i), opened{sealed: NewValue(nil)}, now)
 		if len(c.byKey) > maxCached {
 			t.Fatalf("%d values", len(c.byKey))
 		}

@@ -17,7 +17,7 @@ func TestFlippedBitInASealedRowIsFound(t *testing.T) {
 	set(t, v, "A", "s3cret")
 	session := use(t, v, "A")
 	readers := map[[2]string]func() error{
-		{"credential", "A"}: func() error { _, err := session.Credential(t.Context(), "A"); return err },
+		{"credential", "A"}: func() error { _, err := session.Credential(t.Context(), "A", "a.test"); return err },
 		{"authority", "ca"}: func() error { _, _, err := v.Authority(t.Context(), owner); return err },
 	}
 	db := rows(t, o)
@@ -26,13 +26,17 @@ func TestFlippedBitInASealedRowIsFound(t *testing.T) {
 		for i := range box {
 			bad := bytes.Clone(box)
 			bad[i] ^= 1 << (i % 8)
-			update(t, db, func(tx *store.Tx) error { return tx.PutSecret(id, place[0], place[1], bad, c.Now()) })
+			update(t, db, func(tx *store.Tx) error {
+				return tx.SetBox(store.Sealed{Vault: id, Kind: place[0], Name: place[1]}, bad)
+			})
 			c.advance(2 * time.Second) // past what memory keeps
 			if err := read(); !errors.Is(err, vault.ErrCorrupt) {
 				t.Fatalf("%v, byte %d: got %v", place, i, err)
 			}
 		}
-		update(t, db, func(tx *store.Tx) error { return tx.PutSecret(id, place[0], place[1], box, c.Now()) })
+		update(t, db, func(tx *store.Tx) error {
+			return tx.SetBox(store.Sealed{Vault: id, Kind: place[0], Name: place[1]}, box)
+		})
 		c.advance(2 * time.Second)
 		if err := read(); err != nil {
 			t.Fatalf("%v, restored: %v", place, err)
@@ -80,9 +84,11 @@ func TestSealedRowDoesNotOpenElsewhere(t *testing.T) {
 
 	// Whoever can write the file would have B, or the CA's key, sent to A's host.
 	for name, box := range map[string][]byte{"another credential": precious, "another kind": ca, "another vault": foreign} {
-		update(t, db, func(tx *store.Tx) error { return tx.PutSecret(id, "credential", "A", box, c.Now()) })
+		update(t, db, func(tx *store.Tx) error {
+			return tx.SetBox(store.Sealed{Vault: id, Kind: "credential", Name: "A"}, box)
+		})
 		c.advance(2 * time.Second)
-		if value, err := session.Credential(t.Context(), "A"); !errors.Is(err, vault.ErrCorrupt) {
+		if value, err := session.Credential(t.Context(), "A", "a.test"); !errors.Is(err, vault.ErrCorrupt) {
 			t.Errorf("%s: opened as %q, %v", name, value.Open(), err)
 		}
 	}

@@ -13,70 +13,97 @@ import (
 // Unlock asks for the password now, if one is needed, and not in the middle of
 // something.
 func (v *Vault) Unlock(ctx context.Context, c Caller) error {
-	return v.do(ctx, act{caller: c, need: RoleProxy, verb: "unlock", objects: []string{defaultVault},
+	return v.do(ctx, act{caller: c, need: RoleProxy, verb: "unlock", objects: []string{v.name},
 		prepare: func() (change, error) {
 			_, err := v.dataKey(ctx)
 			return nothing, err
 		}})
 }
 
-// dataKey is the key that opens sealed rows. The first who needs it waits for the
-// password and for Argon2id; it stays in memory until the process ends.
-func (v *Vault) dataKey(ctx context.Context) (seal.Key, error) {
-	v.unlocking.Lock()
-	defer v.unlocking.Unlock()
-	if v.unlocked {
-		return v.key, nil
+// openLock opens the file's lock, with the key in memory if that fits, else with
+// the key file or the password.
+func (v *Vault) openLock(ctx context.Context, have *unlocked) (*unlocked, error) {
+	for n := 1; ; n++ {
+		u, err := v.readLock(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if have != nil && have.wrapped.Method == u.wrapped.Method {
+			// A rotation keeps method and salt, so the wrapping key still fits.
+			if u.data, err = u.wrapped.OpenWithKey(have.kek); err == nil {
+				u.kek = have.kek
+				return u, nil
+			}
+		}
+		open := v.withKeyFile
+		if u.wrapped.NeedsPassword() {
+			open = v.withPassword
+		}
+		err = open(ctx, u)
+		if err == nil {
+			return u, nil
+		}
+		// Another process may have changed the lock while we were at it: then the key file
+		// is gone for a good reason, and the password was right a moment ago.
+		now, readErr := v.readLock(ctx)
+		if n == maxTries || readErr != nil || now.same(u) {
+			return nil, err
+		}
 	}
-	var w seal.Wrapped
+}
+
+func (v *Vault) readLock(ctx context.Context) (*unlocked, error) {
+	u := &unlocked{}
 	err := v.db.View(ctx, func(tx *store.Tx) (err error) {
-		w.Method, w.Box, err = tx.Lock()
+		u.wrapped.Method, u.wrapped.Box, err = tx.Lock()
+		if err == nil {
+			u.generation, err = tx.Generation()
+		}
 		return err
 	})
 	if err != nil {
-		return seal.Key{}, fmt.Errorf("unlock the vault: %w", missing(err))
+		return nil, fmt.Errorf("unlock the vault: %w", missing(err))
 	}
-	open := v.unlockWithKeyFile
-	if w.NeedsPassword() {
-		open = v.unlockWithPassword
-	}
-	key, err := open(ctx, w)
-	if err != nil {
-		return seal.Key{}, err
-	}
-	v.key, v.unlocked = key, true
-	return key, nil
+	return u, nil
 }
 
-func (v *Vault) unlockWithPassword(ctx context.Context, w seal.Wrapped) (seal.Key, error) {
+func (v *Vault) withPassword(ctx context.Context, u *unlocked) error {
 	if v.o.Password == nil {
-		return seal.Key{}, ErrNoPassword
+		return ErrNoPassword
 	}
-	password, err := v.o.Password(ctx)
-	if err != nil {
-		return seal.Key{}, err
+	for {
+		password, err := v.o.Password(ctx)
+		if err != nil {
+			return err
+		}
+		u.kek, err = u.wrapped.Derive(password)
+		clear(password)
+		if err != nil {
+			return err
+		}
+		u.data, err = u.wrapped.OpenWithKey(u.kek)
+		if !errors.Is(err, seal.ErrOpen) {
+			return err
+		}
+		if v.o.Wrong == nil || !v.o.Wrong() {
+			return ErrWrongPassword
+		}
 	}
-	defer clear(password)
-	key, err := w.OpenWithPassword(password)
-	if errors.Is(err, seal.ErrOpen) {
-		return seal.Key{}, ErrWrongPassword
-	}
-	return key, err
 }
 
-func (v *Vault) unlockWithKeyFile(_ context.Context, w seal.Wrapped) (seal.Key, error) {
-	kek, err := readKeyFile(v.o.keyFile())
+func (v *Vault) withKeyFile(_ context.Context, u *unlocked) (err error) {
+	u.kek, err = readKeyFile(v.o.keyFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		return seal.Key{}, &problem{"the vault's key file " + v.o.keyFile() + " is gone", "restore it from a backup: without it nothing in the vault can be read"}
+		return &problem{"the vault's key file " + v.o.keyFile() + " is gone", "restore it from a backup: without it nothing in the vault can be read"}
 	}
 	if err != nil {
-		return seal.Key{}, err
+		return err
 	}
-	key, err := w.OpenWithKey(kek)
+	u.data, err = u.wrapped.OpenWithKey(u.kek)
 	if errors.Is(err, seal.ErrOpen) {
-		return seal.Key{}, &problem{"the key file " + v.o.keyFile() + " is not this vault's", "restore the two files from the same backup"}
+		return &problem{"the key file " + v.o.keyFile() + " is not this vault's", "restore the two files from the same backup"}
 	}
-	return key, err
+	return err
 }
 
 func readKeyFile(path string) (seal.Key, error) {
@@ -98,27 +125,4 @@ func missing(err error) error {
 		return fmt.Errorf("%w: a row is missing", ErrCorrupt)
 	}
 	return err
-}
-
-// seal and open are where values meet the data key.
-func (v *Vault) seal(ctx context.Context, kind, name string, val Value) ([]byte, error) {
-	key, err := v.dataKey(ctx)
-	if err != nil {
-		return nil, err
-	}
-	plain := val.Open()
-	defer clear(plain)
-	return key.Seal(seal.Place{Vault: v.id, Kind: kind, Name: name}, plain)
-}
-
-func (v *Vault) open(ctx context.Context, kind, name string, box []byte) ([]byte, error) {
-	key, err := v.dataKey(ctx)
-	if err != nil {
-		return nil, err
-	}
-	plain, err := key.Open(seal.Place{Vault: v.id, Kind: kind, Name: name}, box)
-	if errors.Is(err, seal.ErrOpen) {
-		return nil, fmt.Errorf("open %s %s: %w: the sealed row was changed or moved", kind, name, ErrCorrupt)
-	}
-	return plain, err
 }

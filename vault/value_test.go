@@ -26,7 +26,7 @@ func TestSecretPrintsAsTheWordSecret(t *testing.T) {
 	hidden.inner.list = []vault.Value{v}
 	things := map[string]any{
 		"value": v, "pointer": &v, "exported": exported{v}, "unexported": hidden, "pointer to unexported": &hidden,
-		"slice": []vault.Value{v}, "map": map[string]vault.Value{"k": v}, "opened": vault.Opened{Token: v, KeyPEM: v},
+		"slice": []vault.Value{v}, "map": map[string]vault.Value{"k": v}, "opened": vault.Opened{Token: v, KeyPEM: v}, "setting": []vault.Setting{{Key: "K", Value: v}},
 	}
 	check := func(t *testing.T, how, out string) {
 		t.Helper()

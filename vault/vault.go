@@ -13,14 +13,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/av-project/av/vault/seal"
 	"github.com/av-project/av/vault/store"
 )
 
 const (
 	databaseFile = "vault.db"
 	keyFile      = "vault.key"
-	// defaultVault is the one vault of the file, for now.
+	// defaultVault is the vault that Init makes.
 	defaultVault = "default"
 )
 
@@ -28,11 +27,18 @@ const (
 type Options struct {
 	// Home is AV_HOME, an absolute path.
 	Home string
+	// Vault names one of the file's vaults; "" is the current one.
+	Vault string
 	// Password is asked when something sealed is needed and a password seals it. The
 	// vault clears what it gets.
 	Password func(context.Context) ([]byte, error)
-	Now      func() time.Time // nil: time.Now
-	Logger   *slog.Logger     // nil: nothing is logged
+	// Wrong, if there is one, hears that what Password gave does not open the vault, and
+	// tells whether to ask Password again.
+	Wrong func() (again bool)
+	// Getenv reads what "env:" references name; nil: os.Getenv.
+	Getenv func(string) string
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: nothing is logged
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -41,6 +47,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Getenv == nil {
+		o.Getenv = os.Getenv
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -64,10 +73,10 @@ type Vault struct {
 	o  Options
 	db *store.DB
 	id string // part of every sealed row's identity
+	// name is what the vault was called when it was opened.
+	name string
 
-	unlocking sync.Mutex
-	unlocked  bool
-	key       seal.Key
+	keys keys
 
 	// mirror guards what memory holds of the rows: whoever reads rows into memory
 	// holds it shared, whoever changes rows and then memory holds it alone. So no
@@ -76,7 +85,9 @@ type Vault struct {
 	sessions    sessions
 	credentials credentials
 
-	records *recorder
+	resolver *resolver
+	watcher  watcher
+	records  *recorder
 }
 
 // Open opens the vault in o.Home. It asks for no password yet.
@@ -94,20 +105,41 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 	}
 	v := &Vault{o: o, db: db}
 	err = db.View(ctx, func(tx *store.Tx) error {
-		row, err := tx.VaultByName(defaultVault)
-		v.id = row.ID
+		row, err := o.find(tx)
+		v.id, v.name = row.ID, row.Name
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", o.database(), missing(err)), db.Close())
+		if !errors.Is(err, ErrNoVault) { // which is said of a name, not of the file
+			err = fmt.Errorf("open %s: %w", o.database(), err)
+		}
+		return nil, errors.Join(err, db.Close())
 	}
+	v.resolver = newResolver(context.WithoutCancel(ctx), o)
 	v.records = newRecorder(context.WithoutCancel(ctx), db, v.id, o.Logger)
 	return v, nil
 }
 
+// find is the vault that o names, or the current one.
+func (o Options) find(tx *store.Tx) (store.Vault, error) {
+	if o.Vault == "" {
+		row, err := tx.CurrentVault(defaultVault)
+		return row, missing(err)
+	}
+	return vaultNamed(tx, o.Vault)
+}
+
+// Name is what the vault was called when it was opened.
+func (v *Vault) Name() string { return v.name }
+
+// ID is what the vault is called in records, whatever its name.
+func (v *Vault) ID() string { return v.id }
+
 // Close writes what is still to be recorded, and ends every session in this
 // process's memory: what is open on one closes.
 func (v *Vault) Close() error {
+	v.watcher.close()
 	v.sessions.closeAll()
+	v.resolver.close()
 	return errors.Join(v.records.close(), v.db.Close())
 }

@@ -22,6 +22,12 @@ func TestMain(m *testing.M) {
 	if home := os.Getenv(writerHome); home != "" {
 		os.Exit(writeAsAnotherProcess(home))
 	}
+	if home := os.Getenv(victimHome); home != "" {
+		os.Exit(beVictim(home))
+	}
+	if home := os.Getenv(changerHome); home != "" {
+		os.Exit(changeAsAnotherProcess(home))
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -163,7 +163,7 @@ func credentialDelete(e *env) *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.withVault(c.Context(), func(ctx context.Context, v *vault.Vault) error {
-				if err := v.DeleteCredential(ctx, vault.Owner(), args[0]); err != nil {
+				if err := v.DeleteCredential(ctx, vault.Owner(), args[0], false); err != nil {
 					return err
 				}
 				e.tell("deleted %s", args[0])

@@ -42,7 +42,7 @@ func build(ctx context.Context, path string, fill func(*Tx) error) (err error) {
 	if err != nil {
 		return err
 	}
-	db, err := connect(path)
+	db, err := connect(path, busyTimeout)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,10 @@ func TestLooseModesAreRefusedWithTheCommandThatMendsThem(t *testing.T) {
 		if err := errors.Join(os.Chmod(path, c.file), os.Chmod(filepath.Dir(path), c.folder)); err != nil {
 			t.Fatal(err)
 		}
-		err := checkFile(path)
+		_, done, err := checkFile(path)
+		if err == nil {
+			err = done()
+		}
 		if c.hint == "" {
 			if err != nil {
 				t.Errorf("%04o in %04o: %v", c.file, c.folder, err)
@@ -169,5 +172,27 @@ func TestSQLitesCodesBecomeAdvice(t *testing.T) {
 	plain := errors.New("plain")
 	if explain(plain) != plain || explain(nil) != nil {
 		t.Fatal("what is not SQLite's was changed")
+	}
+}
+
+// SQLite keeps its log beside the file itself, and not beside the link to it: whoever may
+// write there may write the vault.
+func TestFolderThatALinkLeadsToIsOursAlone(t *testing.T) {
+	path := newFile(t)
+	link := filepath.Join(t.TempDir(), "vault.db")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	open(t, link)
+	if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.Chmod(filepath.Dir(path), 0o700) }()
+	db, err := Open(t.Context(), link)
+	if err == nil {
+		_ = db.Close()
+	}
+	if !errors.Is(err, ErrAccess) {
+		t.Errorf("got %v", err)
 	}
 }

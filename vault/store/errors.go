@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -23,6 +26,10 @@ var (
 	ErrBusy     error = &problem{"another av process keeps the vault busy", "try again"}
 	ErrFull     error = &problem{"there is no space left for the vault", "free some space in AV_HOME"}
 	ErrReadOnly error = &problem{"the vault cannot be written", "make AV_HOME and the files in it writable for you alone"}
+	// ErrNoVault is about a vault of the file that is not there, or no longer.
+	ErrNoVault error = &problem{"there is no such vault", "`av vault list` shows those there are"}
+	// ErrGone is for a file that is no longer the one that was opened.
+	ErrGone error = &problem{"the vault's file was moved away or replaced while it was open", "start av again"}
 	// ErrAccess is what all errors about the owner or the mode of a file are.
 	ErrAccess error = errors.New("refusing the vault's files")
 	// ErrNoRow is what a look-up answers that found nothing.
@@ -36,12 +43,31 @@ func (e *accessError) Error() string { return e.text }
 func (e *accessError) Hint() string  { return e.hint }
 func (e *accessError) Unwrap() error { return ErrAccess }
 
+// advise does for the system's errors about a file what explain does for SQLite's.
+func advise(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+	}
+	return err
+}
+
 // explain turns SQLite's codes into errors that say what to do. The original stays
 // in the text: it names the operation.
 func explain(err error) error {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
+		// A column holds what its table does not allow; database/sql has no type for that
+		// error, and its text repeats what stands there.
+		if err != nil && strings.HasPrefix(err.Error(), "sql: Scan error") {
+			return fmt.Errorf("%w: a row holds something that it cannot", ErrCorrupt)
+		}
 		return err
+	}
+	if e.Code() == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
+		return fmt.Errorf("%w", ErrNoVault) // every foreign key of the schema is a vault's id
 	}
 	switch e.Code() & 0xff { // the primary code; the rest says where it came from
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT:

@@ -31,7 +31,7 @@ func ReadKeyFile(path string) ([]byte, error) {
 func WriteKeyFile(path string, content []byte) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("create the key file: %w", err)
+		return fmt.Errorf("create the key file: %w", advise(err))
 	}
 	_, err = f.Write(content)
 	err = errors.Join(err, f.Sync(), f.Close())
@@ -39,7 +39,7 @@ func WriteKeyFile(path string, content []byte) error {
 		err = syncFolder(filepath.Dir(path))
 	}
 	if err != nil {
-		return fmt.Errorf("write the key file: %w", errors.Join(err, os.Remove(path)))
+		return fmt.Errorf("write the key file: %w", errors.Join(advise(err), os.Remove(path)))
 	}
 	return nil
 }
@@ -50,7 +50,7 @@ func Folder(dir string) (release func(), err error) {
 	_, statErr := os.Stat(dir)
 	made := errors.Is(statErr, fs.ErrNotExist)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the vault's folder: %w", err)
+		return nil, &problem{fmt.Sprintf("make the vault's folder: %v", err), "set AV_HOME to a folder that you can make"}
 	}
 	unlock, err := lockFolder(dir)
 	if err != nil {

@@ -11,26 +11,35 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
+// step is one step of the schema: its SQL, and then what SQL cannot say.
+type step struct {
+	sql  string
+	then func(context.Context, *sql.Tx) error // or nil
+}
+
+// then is what follows the SQL of a step, by its number.
+var then = map[int]func(context.Context, *sql.Tx) error{2: chainOldAudits}
+
 // migrations are the schema's steps in order; the database's user_version counts
 // those that it has. A step that was released is never edited: add the next one.
-func migrations() ([]string, error) {
+func migrations() ([]step, error) {
 	names, err := fs.Glob(migrationFiles, "migrations/*.sql") // sorted
 	if err != nil {
 		return nil, err
 	}
-	steps := make([]string, len(names))
+	steps := make([]step, len(names))
 	for i, name := range names {
 		b, err := migrationFiles.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
-		steps[i] = string(b)
+		steps[i] = step{string(b), then[i+1]}
 	}
 	return steps, nil
 }
 
 // migrate brings the database to the schema of this program, all steps or none.
-func migrate(ctx context.Context, db *sql.DB, steps []string) error {
+func migrate(ctx context.Context, db *sql.DB, steps []step) error {
 	have, err := schema(ctx, db, len(steps))
 	if err != nil || have == len(steps) {
 		return err
@@ -45,7 +54,11 @@ func migrate(ctx context.Context, db *sql.DB, steps []string) error {
 		return err
 	}
 	for i, step := range steps[have:] {
-		if _, err := tx.ExecContext(ctx, step); err != nil {
+		_, err := tx.ExecContext(ctx, step.sql)
+		if err == nil && step.then != nil {
+			err = step.then(ctx, tx)
+		}
+		if err != nil {
 			return fmt.Errorf("migrate to schema %d: %w", have+i+1, explain(err))
 		}
 	}

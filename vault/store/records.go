@@ -40,24 +40,45 @@ func (t *Tx) AddEntry(vault string, e Entry) error {
 	return err
 }
 
-// Entries are the newest records of a run, up to limit, oldest first.
-func (t *Tx) Entries(vault, run string, limit int) ([]Entry, error) {
-	return collect(t, func(scan func(...any) error) (e Entry, err error) {
-		var at, duration int64
-		var keys string
-		err = scan(&at, &e.Session, &e.Run, &e.Method, &e.Host, &e.Port, &e.Path, &e.Service, &keys, &e.Allowed,
-			&e.Rule, &e.Reason, &e.Upstream, &e.Status, &e.BytesIn, &e.BytesOut, &duration, &e.Proto)
+// TouchUses notes when credentials went out last. It bumps no revision: whatever
+// memory holds is as good as before.
+func (t *Tx) TouchUses(vault string, newest map[string]time.Time) error {
+	for key, at := range newest {
+		_, err := t.exec(`INSERT INTO uses (vault_id, name, at) VALUES (?, ?, ?)
+			ON CONFLICT (vault_id, name) DO UPDATE SET at = max(at, excluded.at)`, vault, key, nanos(at))
 		if err != nil {
-			return e, err
+			return err
 		}
-		e.Time, e.Duration = moment(at), time.Duration(duration)
-		if err := json.Unmarshal([]byte(keys), &e.Keys); err != nil {
-			return e, fmt.Errorf("%w: a record's keys: %v", ErrCorrupt, err)
-		}
-		return e, nil
-	}, `SELECT `+entryColumns+` FROM (
-			SELECT id, `+entryColumns+` FROM requests WHERE vault_id = ? AND run = ? ORDER BY id DESC LIMIT ?
-		) ORDER BY id`, vault, run, limit)
+	}
+	return nil
+}
+
+// Entries are the newest records of a run, or with "" of all runs, up to limit, oldest
+// first.
+func (t *Tx) Entries(vault, run string, limit int) ([]Entry, error) {
+	// Two queries: one goes by the index, the other back from the newest record.
+	of, args := "vault_id = ? AND run = ?", []any{vault, run, limit}
+	if run == "" {
+		of, args = "vault_id = ?", []any{vault, limit}
+	}
+	return collect(t, scanEntry, `SELECT `+entryColumns+` FROM (
+			SELECT id, `+entryColumns+` FROM requests WHERE `+of+` ORDER BY id DESC LIMIT ?
+		) ORDER BY id`, args...)
+}
+
+func scanEntry(scan func(...any) error) (e Entry, err error) {
+	var at, duration int64
+	var keys string
+	err = scan(&at, &e.Session, &e.Run, &e.Method, &e.Host, &e.Port, &e.Path, &e.Service, &keys, &e.Allowed,
+		&e.Rule, &e.Reason, &e.Upstream, &e.Status, &e.BytesIn, &e.BytesOut, &duration, &e.Proto)
+	if err != nil {
+		return e, err
+	}
+	e.Time, e.Duration = moment(at), time.Duration(duration)
+	if err := json.Unmarshal([]byte(keys), &e.Keys); err != nil {
+		return e, fmt.Errorf("%w: a record's keys: %v", ErrCorrupt, err)
+	}
+	return e, nil
 }
 
 // Count is how often a run went to one target.

@@ -32,21 +32,44 @@ func (t *Tx) SetLock(method string, wrapped []byte) error {
 	return err
 }
 
-// SecretInfo is a secret without what is sealed.
-type SecretInfo struct {
-	Name             string
+// Secret is a sealed row.
+type Secret struct {
+	Name   string
+	Sealed []byte
+	// Meta is said in the clear; it is part of what Sealed is bound to.
+	Meta             string
 	Created, Updated time.Time
 }
 
-func (t *Tx) Secret(vault, kind, name string) (sealed []byte, err error) {
-	err = t.row("SELECT sealed FROM secrets WHERE vault_id = ? AND kind = ? AND name = ?", []any{vault, kind, name}, &sealed)
-	return sealed, err
+const secretColumns = "SELECT name, sealed, meta, created, updated FROM secrets "
+
+func scanSecret(scan func(...any) error) (s Secret, err error) {
+	var created, updated int64
+	err = scan(&s.Name, &s.Sealed, &s.Meta, &created, &updated)
+	s.Created, s.Updated = moment(created), moment(updated)
+	return s, err
 }
 
-func (t *Tx) PutSecret(vault, kind, name string, sealed []byte, now time.Time) error {
-	_, err := t.exec(`INSERT INTO secrets (vault_id, kind, name, sealed, created, updated) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (vault_id, kind, name) DO UPDATE SET sealed = excluded.sealed, updated = excluded.updated`,
-		vault, kind, name, sealed, nanos(now), nanos(now))
+// SecretRow is one row with all that it says.
+func (t *Tx) SecretRow(vault, kind, name string) (Secret, error) {
+	return scanSecret(func(into ...any) error {
+		return t.row(secretColumns+"WHERE vault_id = ? AND kind = ? AND name = ?", []any{vault, kind, name}, into...)
+	})
+}
+
+// Secret is what one row seals.
+func (t *Tx) Secret(vault, kind, name string) (sealed []byte, err error) {
+	s, err := t.SecretRow(vault, kind, name)
+	return s.Sealed, err
+}
+
+// SetSecretRow writes a row with all that it says, but for the time it was made if there is
+// one already.
+func (t *Tx) SetSecretRow(vault, kind string, s Secret) error {
+	_, err := t.exec(`INSERT INTO secrets (vault_id, kind, name, sealed, meta, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (vault_id, kind, name) DO UPDATE
+		SET sealed = excluded.sealed, meta = excluded.meta, updated = excluded.updated`,
+		vault, kind, s.Name, s.Sealed, s.Meta, nanos(s.Created), nanos(s.Updated))
 	return err
 }
 
@@ -60,13 +83,27 @@ func (t *Tx) DeleteSecret(vault, kind, name string) error {
 }
 
 // Secrets lists the secrets of a kind by name.
-func (t *Tx) Secrets(vault, kind string) ([]SecretInfo, error) {
-	return collect(t, func(scan func(...any) error) (s SecretInfo, err error) {
-		var created, updated int64
-		err = scan(&s.Name, &created, &updated)
-		s.Created, s.Updated = moment(created), moment(updated)
-		return s, err
-	}, "SELECT name, created, updated FROM secrets WHERE vault_id = ? AND kind = ? ORDER BY name", vault, kind)
+func (t *Tx) Secrets(vault, kind string) ([]Secret, error) {
+	return collect(t, scanSecret, secretColumns+"WHERE vault_id = ? AND kind = ? ORDER BY name", vault, kind)
+}
+
+// Uses tells when each secret that ever went out last did.
+func (t *Tx) Uses(vault string) (map[string]time.Time, error) {
+	uses := map[string]time.Time{}
+	_, err := collect(t, func(scan func(...any) error) (none struct{}, err error) {
+		var name string
+		var at int64
+		err = scan(&name, &at)
+		uses[name] = moment(at)
+		return none, err
+	}, "SELECT name, at FROM uses WHERE vault_id = ?", vault)
+	return uses, err
+}
+
+// ForgetUse is for a secret that is gone: the next of its name has never been used.
+func (t *Tx) ForgetUse(vault, name string) error {
+	_, err := t.exec("DELETE FROM uses WHERE vault_id = ? AND name = ?", vault, name)
+	return err
 }
 
 func (t *Tx) Certificate(vault string) (der []byte, err error) {

@@ -33,12 +33,18 @@ func (t *Tx) SessionByCertificateHash(vault string, hash [32]byte) (Session, err
 }
 
 func (t *Tx) session(where string, args ...any) (s Session, err error) {
+	err = s.scan(func(into ...any) error { return t.row(sessionColumns+where, args, into...) })
+	return s, err
+}
+
+func (s *Session) scan(scan func(...any) error) error {
 	var token, certificate []byte
 	var created, expires int64
 	var ended sql.NullInt64
-	err = t.row(sessionColumns+where, args, &s.ID, &s.Run, &token, &certificate, &s.Policy, &created, &expires, &ended)
+	err := scan(&s.ID, &s.Run, &token, &certificate, &s.Policy, &created, &expires, &ended)
 	if err != nil {
-		return Session{}, err
+		*s = Session{}
+		return err
 	}
 	copy(s.TokenHash[:], token)
 	copy(s.CertificateHash[:], certificate)
@@ -46,7 +52,35 @@ func (t *Tx) session(where string, args ...any) (s Session, err error) {
 	if ended.Valid {
 		s.Ended = moment(ended.Int64)
 	}
-	return s, nil
+	return nil
+}
+
+func scanSession(scan func(...any) error) (s Session, err error) {
+	err = s.scan(scan)
+	return s, err
+}
+
+// Sessions are all sessions of a vault, newest first.
+func (t *Tx) Sessions(vault string) ([]Session, error) {
+	return collect(t, scanSession, sessionColumns+"WHERE vault_id = ? ORDER BY created DESC, id", vault)
+}
+
+// OpenSessions are those that have neither ended nor expired, newest first.
+func (t *Tx) OpenSessions(vault string, now time.Time) ([]Session, error) {
+	return collect(t, scanSession, sessionColumns+"WHERE vault_id = ? AND ended IS NULL AND expires > ? ORDER BY created DESC, id",
+		vault, nanos(now))
+}
+
+// ForgetSessions removes the sessions that ended or expired before then, and the secrets of
+// a kind that have the id of a session which is not there.
+func (t *Tx) ForgetSessions(vault, kind string, then time.Time) error {
+	_, err := t.exec("DELETE FROM sessions WHERE vault_id = ? AND min(expires, coalesce(ended, expires)) < ?", vault, nanos(then))
+	if err != nil {
+		return err
+	}
+	_, err = t.exec("DELETE FROM secrets WHERE vault_id = ? AND kind = ? AND name NOT IN (SELECT id FROM sessions WHERE vault_id = ?)",
+		vault, kind, vault)
+	return err
 }
 
 // EndSession returns ErrNoRow if there is no such session, or it has ended.

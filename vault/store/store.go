@@ -36,6 +36,10 @@ const (
 // DB is an open file.
 type DB struct {
 	db *sql.DB
+	// path and file are where it was opened and what was there then.
+	path string
+	file os.FileInfo
+	done func() error // gives back the look at the file's header
 	// writing lets one transaction of this process write at a time: SQLite's own
 	// waiting is a poll, and unfair.
 	writing sync.Mutex
@@ -43,68 +47,106 @@ type DB struct {
 
 // Open opens an existing file. It looks before SQLite does, because SQLite would
 // take an empty file for an empty database and begin to fill it.
-func Open(ctx context.Context, path string) (*DB, error) {
-	if err := checkFile(path); err != nil {
+func Open(ctx context.Context, path string) (_ *DB, err error) {
+	file, done, err := checkFile(path)
+	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, done())
+		}
+	}()
 	steps, err := migrations()
 	if err != nil {
 		return nil, err
 	}
-	db, err := connect(path)
+	db, err := connect(path, busyTimeout)
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, db, steps); err != nil {
+	err = migrate(ctx, db, steps)
+	if err == nil {
+		err = checkSchema(ctx, db)
+	}
+	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return &DB{db: db}, nil
+	return &DB{db: db, path: path, file: file, done: done}, nil
 }
 
-// checkFile refuses a file that is not there, not ours alone, or no vault.
-func checkFile(path string) error {
-	for _, p := range []string{filepath.Dir(path), path} {
+// here refuses to go on when the file has lost its name, or another has taken it: what
+// SQLite holds open would still be read, and what is written there is lost.
+func (d *DB) here() error {
+	if d.file == nil {
+		return nil // it is being created under another name
+	}
+	now, err := os.Stat(d.path)
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrGone, err)
+	}
+	if !os.SameFile(now, d.file) {
+		return fmt.Errorf("%w: there is another at %s", ErrGone, d.path)
+	}
+	return nil
+}
+
+// checkFile refuses a file that is not there, not ours alone, or no vault. done is called
+// when the file is no longer used.
+func checkFile(path string) (file os.FileInfo, done func() error, err error) {
+	folders := []string{filepath.Dir(path)}
+	if file, err := filepath.EvalSymlinks(path); err == nil {
+		// Through a link, SQLite's log lies elsewhere.
+		folders = append(folders, filepath.Dir(file))
+	}
+	for _, p := range append(folders, path) {
 		err := checkAccess(p)
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w in %s", ErrNotExist, filepath.Dir(path))
+			return nil, nil, fmt.Errorf("%w in %s", ErrNotExist, filepath.Dir(path))
 		}
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
-	f, err := os.Open(path)
+	f, done, err := glanceAt(path)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer func() { _ = f.Close() }()
+	if file, err = checkHeader(f, path); err != nil {
+		return nil, nil, errors.Join(err, done())
+	}
+	return file, done, nil
+}
+
+func checkHeader(f *os.File, path string) (os.FileInfo, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var header [100]byte
 	if _, err := f.ReadAt(header[:], 0); err != nil {
-		return fmt.Errorf("open %s: %w: it is shorter than its header", path, ErrCorrupt)
+		return nil, fmt.Errorf("open %s: %w: it is shorter than its header", path, ErrCorrupt)
 	}
 	if !bytes.HasPrefix(header[:], []byte("SQLite format 3\x00")) ||
 		binary.BigEndian.Uint32(header[68:]) != applicationID {
-		return fmt.Errorf("open %s: %w: its header is another", path, ErrCorrupt)
+		return nil, fmt.Errorf("open %s: %w: its header is another", path, ErrCorrupt)
 	}
 	// SQLite finds missing pages, but takes a page cut short for one that ends in
 	// zeroes.
 	if info.Size()%pageSize != 0 {
-		return fmt.Errorf("open %s: %w: it ends within a page", path, ErrCorrupt)
+		return nil, fmt.Errorf("open %s: %w: it ends within a page", path, ErrCorrupt)
 	}
-	return nil
+	return info, nil
 }
 
 // connect prepares connections. Each transaction that may write takes the write lock
 // when it begins: one that read first would find the file changed under it, and
 // SQLite answers that with "database is locked" at once, however long the timeout.
-func connect(path string) (*sql.DB, error) {
+func connect(path string, busy time.Duration) (*sql.DB, error) {
 	dsn := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{
 		"mode":          {"rw"},
-		"_busy_timeout": {strconv.FormatInt(busyTimeout.Milliseconds(), 10)},
+		"_busy_timeout": {strconv.FormatInt(busy.Milliseconds(), 10)},
 		"_foreign_keys": {"on"},
 		"_synchronous":  {"full"},
 		"_txlock":       {"immediate"},
@@ -112,7 +154,11 @@ func connect(path string) (*sql.DB, error) {
 		"_defensive":    {"true"},
 		"_error_rc":     {"true"},
 		// Else INSERT OR REPLACE would get past the audit table's trigger.
-		"_pragma": {"recursive_triggers(on)"},
+		// And what is deleted is overwritten: a key that was changed, or a value that was
+		// removed, shall not lie in a free corner of the file.
+		// And what stands in the schema may call nothing that acts outside of the file.
+		// And a page is checked when it is read: one damaged bit there hid a whole row.
+		"_pragma": {"recursive_triggers(on)", "secure_delete(on)", "trusted_schema(off)", "cell_size_check(on)"},
 	}.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {
@@ -124,7 +170,13 @@ func connect(path string) (*sql.DB, error) {
 }
 
 // Close waits for transactions under way.
-func (d *DB) Close() error { return d.db.Close() }
+func (d *DB) Close() error {
+	err := d.db.Close()
+	if d.done != nil {
+		err = errors.Join(err, d.done())
+	}
+	return err
+}
 
 // View runs do on one state of the file, whatever others write meanwhile.
 func (d *DB) View(ctx context.Context, do func(*Tx) error) error {
@@ -139,7 +191,19 @@ func (d *DB) Update(ctx context.Context, do func(*Tx) error) error {
 }
 
 func (d *DB) transact(ctx context.Context, o *sql.TxOptions, do func(*Tx) error) error {
-	tx, err := d.db.BeginTx(ctx, o)
+	if err := d.here(); err != nil {
+		return err
+	}
+	return transact(ctx, d.db, o, do)
+}
+
+// beginner is a database or one connection to it.
+type beginner interface {
+	BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
+}
+
+func transact(ctx context.Context, b beginner, o *sql.TxOptions, do func(*Tx) error) error {
+	tx, err := b.BeginTx(ctx, o)
 	if err != nil {
 		return explain(err)
 	}

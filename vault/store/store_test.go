@@ -27,6 +27,10 @@ func newFile(t *testing.T) string {
 
 func addVault(tx *Tx) error { return tx.AddVault(Vault{"v1", "default", start}) }
 
+func putSecret(tx *Tx, vault, name string, sealed []byte) error {
+	return tx.SetSecretRow(vault, "k", Secret{Name: name, Sealed: sealed, Created: start, Updated: start})
+}
+
 func open(t *testing.T, path string) *DB {
 	t.Helper()
 	db, err := Open(t.Context(), path)
@@ -58,7 +62,7 @@ func files(t *testing.T, path string) string {
 func TestNewFileIsItsOwnersAlone(t *testing.T) {
 	path := newFile(t)
 	db := open(t, path)
-	if err := db.Update(t.Context(), func(tx *Tx) error { return tx.PutSecret("v1", "k", "n", []byte("x"), start) }); err != nil {
+	if err := db.Update(t.Context(), func(tx *Tx) error { return putSecret(tx, "v1", "n", []byte("x")) }); err != nil {
 		t.Fatal(err)
 	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -137,7 +141,7 @@ func TestUpdateHappensWholeOrNotAtAll(t *testing.T) {
 	db := open(t, newFile(t))
 	broken := errors.New("broken")
 	err := db.Update(t.Context(), func(tx *Tx) error {
-		return errors.Join(tx.PutSecret("v1", "k", "n", []byte("x"), start), broken)
+		return errors.Join(putSecret(tx, "v1", "n", []byte("x")), broken)
 	})
 	if !errors.Is(err, broken) {
 		t.Fatal(err)
@@ -150,7 +154,7 @@ func TestUpdateHappensWholeOrNotAtAll(t *testing.T) {
 
 func TestRowsNeedTheirVault(t *testing.T) {
 	db := open(t, newFile(t))
-	if err := db.Update(t.Context(), func(tx *Tx) error { return tx.PutSecret("other", "k", "n", []byte("x"), start) }); err == nil {
+	if err := db.Update(t.Context(), func(tx *Tx) error { return putSecret(tx, "other", "n", []byte("x")) }); err == nil {
 		t.Fatal("a secret without a vault was stored")
 	}
 }
@@ -183,7 +187,7 @@ func TestWritersWaitForEachOther(t *testing.T) {
 					if _, err := tx.Secrets("v1", "k"); err != nil {
 						return err
 					}
-					return tx.PutSecret("v1", "k", fmt.Sprintf("%d-%d", w, i), []byte("x"), start)
+					return putSecret(tx, "v1", fmt.Sprintf("%d-%d", w, i), []byte("x"))
 				})
 			}
 		})
@@ -195,7 +199,7 @@ func TestWritersWaitForEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var all []SecretInfo
+	var all []Secret
 	if err := open(t, path).View(t.Context(), func(tx *Tx) (err error) { all, err = tx.Secrets("v1", "k"); return err }); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +215,7 @@ func TestMigrationThatFailsChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bad := append(steps, "CREATE TABLE extra (x)", "this is not SQL")
+	bad := append(steps, step{sql: "CREATE TABLE extra (x)"}, step{sql: "this is not SQL"})
 	if err := migrate(t.Context(), db.db, bad); err == nil {
 		t.Fatal("no error")
 	}
@@ -260,4 +264,73 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+func TestMigrationsSecondPartHappensWithItsFirstOrNotAtAll(t *testing.T) {
+	path := newFile(t)
+	db := open(t, path)
+	steps, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	fill := func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO extra VALUES (7)")
+		return err
+	}
+	const table = "CREATE TABLE extra (x)"
+	bad := append(steps, step{table, func(ctx context.Context, tx *sql.Tx) error { return errors.Join(fill(ctx, tx), broken) }})
+	if err := migrate(t.Context(), db.db, bad); !errors.Is(err, broken) {
+		t.Fatalf("got %v", err)
+	}
+	if n, err := schema(t.Context(), db.db, len(bad)); err != nil || n != len(steps) {
+		t.Fatalf("schema %d, %v", n, err)
+	}
+	if err := migrate(t.Context(), db.db, append(steps, step{table, fill})); err != nil {
+		t.Fatal(err)
+	}
+	var x int
+	if err := db.db.QueryRowContext(t.Context(), "SELECT x FROM extra").Scan(&x); err != nil || x != 7 {
+		t.Fatalf("%d, %v", x, err)
+	}
+}
+
+func TestWipeWaitsForReadersAndThenGivesUp(t *testing.T) {
+	t.Parallel() // it waits two seconds
+	path := newFile(t)
+	db := open(t, path)
+	put := func() error {
+		return db.Update(t.Context(), func(tx *Tx) error { return putSecret(tx, "v1", "n", []byte("x")) })
+	}
+	log := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	if err := put(); err != nil {
+		t.Fatal(err)
+	}
+	if log() == 0 {
+		t.Fatal("the log is empty")
+	}
+	err := open(t, path).View(t.Context(), func(tx *Tx) error {
+		if _, err := tx.Generation(); !errors.Is(err, ErrNoRow) { // the read that begins it
+			return err
+		}
+		return errors.Join(put(), db.Wipe(t.Context()))
+	})
+	if !errors.Is(err, ErrBusy) || log() == 0 {
+		t.Fatalf("beside a reader: %v, log of %d bytes", err, log())
+	}
+	if err := db.Wipe(t.Context()); err != nil || log() != 0 {
+		t.Fatalf("alone: %v, log of %d bytes", err, log())
+	}
+	for range 2 * maxConnections {
+		var timeout int64
+		if err := db.db.QueryRowContext(t.Context(), "PRAGMA busy_timeout").Scan(&timeout); err != nil || timeout != busyTimeout.Milliseconds() {
+			t.Fatalf("a writer would wait %d ms, %v", timeout, err)
+		}
+	}
 }
