@@ -74,6 +74,7 @@ func TestAuthorityMustBeTheTunnelsHost(t *testing.T) {
 		{"Host against URL", "GET https://evil.test/ HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 400},
 		{"two hosts", "GET / HTTP/1.1\r\nHost: " + apiHost + "\r\nHost: evil.test\r\n\r\n", 400},
 		{"a tunnel in the tunnel", "CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n", 400},
+		{"a tunnel in the tunnel, in small letters", "connect /x HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 400},
 		{"an opaque URL with a user", "GET http:@evil.test/x HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 400},
 		{"an opaque URL within a URL", "GET x:https://evil.test/steal HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 400},
 		{"an opaque URL", "GET https:evil.test HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n", 400},
@@ -139,7 +140,9 @@ func TestAuthorityOfHTTP2MustBeTheTunnelsHost(t *testing.T) {
 		{"a URL with an empty host", []string{":authority", apiHost, ":path", "https:///steal"}, "400"},
 		{"the asterisk of another method", []string{":authority", apiHost, ":path", "*"}, "400"},
 		{"a method with a blank", []string{":authority", apiHost, ":method", "G ET"}, "400"},
+		{"a blank in the query", []string{":authority", apiHost, ":path", "/?a HTTP/1.1"}, "400"},
 		{"control", []string{":authority", apiHost}, "200"},
+		{"control: a blank in the path, which is encoded", []string{":authority", apiHost, ":path", "/a b"}, "200"},
 		{"control: Host agrees", []string{":authority", apiHost, "host", apiHost}, "200"},
 		{"control: the asterisk of OPTIONS", []string{":authority", apiHost, ":method", "OPTIONS", ":path", "*"}, "200"},
 	} {

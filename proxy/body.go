@@ -32,14 +32,24 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // responseBody notes when it is the upstream that breaks off.
 type responseBody struct {
 	io.ReadCloser
-	x   *exchange
+	t   *trip
 	ctx context.Context
+	// sized: how long it is, is known, so that its end is one.
+	sized bool
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && b.ctx.Err() == nil {
-		b.x.entry.Reason = "broken off by the upstream"
+	switch {
+	case err == nil:
+	case b.ctx.Err() != nil, b.t.ended(b.ctx) != "":
+		// An upstream that sees us go may end its answer well, and that may be read before
+		// the connection is gone. The client must not take a part for the whole.
+		if err == io.EOF && !b.sized {
+			err = io.ErrUnexpectedEOF
+		}
+	case err != io.EOF:
+		b.t.x.entry.Reason = "broken off by the upstream"
 	}
 	return n, err
 }

@@ -21,6 +21,10 @@ type exchange struct {
 	// sent and received count the bodies. The transport reads the request's in a
 	// goroutine of its own, which may outlive the handler by a moment.
 	sent, received atomic.Int64
+	// purse holds the credentials that were used; nil if none could be.
+	purse *purse
+	// late is the reason of what a WebSocket's own goroutines ended.
+	late atomic.Pointer[string]
 	// fault: the request's body did not come to its end.
 	fault atomic.Bool
 
@@ -53,8 +57,11 @@ func (x *exchange) record() {
 	e := &x.entry
 	e.Duration = time.Since(x.began)
 	e.BytesOut, e.BytesIn = x.sent.Load(), x.received.Load()
-	if e.Upstream == "" {
-		e.Keys = nil // nobody was there to receive them
+	if x.purse != nil && e.Upstream != "" { // else nobody was there to receive them
+		e.Keys = x.purse.keys()
+	}
+	if late := x.late.Load(); late != nil {
+		e.Reason = *late
 	}
 	if !x.carried && e.Reason == "" {
 		e.Reason = reasonGone

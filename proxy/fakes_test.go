@@ -40,6 +40,14 @@ func newUpstream(t testing.TB, handle http.HandlerFunc, names ...string) *server
 
 func startUpstream(t testing.TB, handle http.HandlerFunc, h2 bool, names ...string) *server {
 	t.Helper()
+	up := newUnstarted(t, handle, h2, names...)
+	up.StartTLS()
+	return up
+}
+
+// newUnstarted leaves what a test wants otherwise to it, before StartTLS.
+func newUnstarted(t testing.TB, handle http.HandlerFunc, h2 bool, names ...string) *server {
+	t.Helper()
 	cert, pool := selfSigned(t, names...)
 	s := httptest.NewUnstartedServer(handle)
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
@@ -51,7 +59,6 @@ func startUpstream(t testing.TB, handle http.HandlerFunc, h2 bool, names ...stri
 			up.conns.add()
 		}
 	}
-	s.StartTLS()
 	t.Cleanup(s.Close)
 	return up
 }

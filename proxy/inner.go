@@ -27,7 +27,7 @@ func (s *serving) serveInner(w http.ResponseWriter, r *http.Request) {
 		case !t.session.Alive():
 			x.closing = true
 			x.refuse(sessionEnded())
-		case r.Method == http.MethodConnect:
+		case strings.EqualFold(r.Method, http.MethodConnect):
 			x.refuse(badRequest("nested_connect", "a CONNECT inside a tunnel is not carried"))
 		case !isMethod(r.Method):
 			x.refuse(badRequest("bad_method", "the method holds a character that it cannot"))
@@ -44,10 +44,11 @@ func (s *serving) serveInner(w http.ResponseWriter, r *http.Request) {
 // hasForm tells whether r's target is a path, the asterisk of OPTIONS, or a URL with a
 // host. "http:@evil.test/x" is none of them, and yet a URL to net/url: it has no host
 // that could disagree with the tunnel's, and all behind its colon would leave as the
-// request's target.
+// request's target. In HTTP/2 a query may hold a blank, which would end the target of
+// the HTTP/1 request that some upstreams get.
 func hasForm(r *http.Request) bool {
 	switch {
-	case r.URL.Opaque != "":
+	case r.URL.Opaque != "", strings.Contains(r.URL.RawQuery, " "):
 		return false
 	case strings.HasPrefix(r.RequestURI, "/"):
 		return true

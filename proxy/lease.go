@@ -15,16 +15,22 @@ import (
 // context that ends with it. No connection is ever shared between two sessions.
 type lease struct {
 	*serving
-	ctx context.Context
+	session *vault.Session
+	ctx     context.Context
+
+	// holding has an element for each body that is in memory.
+	holding chan struct{}
 
 	mu        sync.Mutex
 	upstreams *lru.Cache[upstreamKey, *upstream]
+	grants    map[*grant]struct{}
 }
 
 // upstreamKey keeps apart what was opened under different rules: a service may dial
-// another address and trust another CA than the open internet does. A service that is
-// changed is another *Service, so no connection of the old one is used for the new.
+// another address and trust another CA than the open internet does. No connection of an
+// older policy is used for a newer one.
 type upstreamKey struct {
+	set     *policy.Set
 	service *policy.Service
 	target  policy.Target
 }
@@ -34,21 +40,22 @@ func (s *serving) lease(session *vault.Session) *lease {
 	if held, ok := s.leases.Load(session); ok {
 		return held.(*lease)
 	}
-	upstreams, err := lru.NewWithEvict(maxUpstreams, func(_ upstreamKey, u *upstream) { u.transport.CloseIdleConnections() })
+	upstreams, err := lru.NewWithEvict(maxUpstreams, func(_ upstreamKey, u *upstream) { u.retire() })
 	if err != nil {
 		panic(fmt.Sprintf("proxy: %v", err)) // the size is a constant
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
-	fresh := &lease{serving: s, ctx: ctx, upstreams: upstreams}
+	fresh := &lease{
+		serving: s, session: session, ctx: ctx, upstreams: upstreams,
+		holding: make(chan struct{}, maxHeldBodies), grants: map[*grant]struct{}{},
+	}
+	changed := session.Changed()
 	if held, ok := s.leases.LoadOrStore(session, fresh); ok {
 		cancel()
 		return held.(*lease)
 	}
 	s.wg.Go(func() {
-		select {
-		case <-session.Done():
-		case <-s.ctx.Done():
-		}
+		fresh.follow(changed)
 		s.leases.Delete(session)
 		cancel()
 		fresh.mu.Lock()
@@ -58,15 +65,29 @@ func (s *serving) lease(session *vault.Session) *lease {
 	return fresh
 }
 
-// upstream finds the connections for a service, or for a target without one.
-func (l *lease) upstream(service *policy.Service, target policy.Target) *upstream {
-	key := upstreamKey{service, target}
+// upstream finds the connections for a service of set, or for a target without one. Who
+// asked for them calls done.
+func (l *lease) upstream(set *policy.Set, service *policy.Service, target policy.Target) (u *upstream, done func()) {
+	key := upstreamKey{set, service, target}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if u, ok := l.upstreams.Get(key); ok {
-		return u
+	u, ok := l.upstreams.Get(key)
+	if !ok {
+		u = l.newUpstream(service, target)
 	}
-	u := l.newUpstream(service, target)
-	l.upstreams.Add(key, u)
-	return u
+	u.trips++
+	switch {
+	case ok:
+	case l.session.Policy() == set:
+		l.upstreams.Add(key, u)
+	default:
+		u.retire() // nobody would find it again
+	}
+	return u, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if u.trips--; u.retired {
+			u.retire()
+		}
+	}
 }

@@ -18,6 +18,18 @@ const (
 	maxRecordedPath = 1 << 10
 	maxRecordedName = 253
 
+	// maxSearchedBody bounds a body in which placeholders are looked for. More is 413.
+	maxSearchedBody = 10 << 20
+	// maxHeldBodies is how many such bodies of one session are in memory at a time. The
+	// next one waits.
+	maxHeldBodies = 8
+	// holdTimeout is how long such a body may take to come, so that a few that never do
+	// end do not keep the session's others waiting. More is 408.
+	holdTimeout = 2 * time.Minute
+	// maxMessage bounds a WebSocket's text message in which placeholders are looked for.
+	// A larger one closes the WebSocket (1009).
+	maxMessage = 1 << 20
+
 	// maxStreams bounds the concurrent requests of one HTTP/2 connection.
 	maxStreams = 250
 	// maxUpstreams is how many upstreams keep connections for one session. The one
@@ -42,6 +54,8 @@ const (
 	// pingAfter and pingTimeout find an HTTP/2 upstream that died without a word.
 	pingAfter   = 30 * time.Second
 	pingTimeout = 15 * time.Second
+	// closeTimeout is how long an upstream may take to close a WebSocket that we ended.
+	closeTimeout = 5 * time.Second
 	// maxAcceptPause is the longest wait after accept failed, as it does when the
 	// process is out of file descriptors.
 	maxAcceptPause = time.Second

@@ -1,10 +1,13 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"net/http"
 
 	"github.com/av-project/av/proxy/match"
 	"github.com/av-project/av/vault"
+	"github.com/av-project/av/vault/policy"
 )
 
 // serveOuter answers what a client sends to an HTTP proxy: CONNECT, or a request in
@@ -53,11 +56,12 @@ func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) 
 		return
 	}
 	x.to(target)
-	verdict := session.Policy().Reach(target)
+	set := session.Policy()
+	verdict := set.Reach(target)
 	x.judged(verdict)
 	if !verdict.Allow {
 		// Nothing was resolved, dialled or minted for it, and nothing will be.
-		x.refuse(denied(target, verdict))
+		x.refuse(denied(target, set, verdict))
 		return
 	}
 	conn, head, err := hijack(x)
@@ -67,6 +71,9 @@ func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) 
 	}
 	x.carried = true
 	t := &tunnel{serving: s, session: session, lease: s.lease(session), target: target}
+	ctx, release := t.lease.under(s.ctx, set, func(now *policy.Set) bool { return now.Reach(target).Allow })
+	defer release()
+	t.ctx = ctx
 	reason, ours := t.run(conn, head)
 	if t.requests.Load() > 0 && reason == "" {
 		// Its requests have their own records.
@@ -74,7 +81,10 @@ func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) 
 		return
 	}
 	x.entry.Reason = reason
-	if reason == "" {
+	switch {
+	case errors.Is(context.Cause(ctx), errRegranted):
+		x.entry.Reason = reasonRegranted
+	case reason == "":
 		x.entry.Reason = "the tunnel was closed before a request could be read"
 	}
 	if ours {

@@ -231,9 +231,10 @@ func TestProxyIgnoresProxyVariablesOfItsOwnEnvironment(t *testing.T) {
 		t.Errorf("the proxy went to %s", got)
 	}
 	// The variables are read once in a process, so this one asks the transport itself.
-	transport := w.proxy.serving(t.Context(), nil).lease(try(w.vault.SessionByToken(t.Context(), string(w.opened.Token.Open())))(t)).
-		upstream(nil, policy.Target{Host: apiHost, Port: 443}).transport
-	if transport.Proxy != nil {
+	l := w.proxy.serving(t.Context(), nil).lease(try(w.vault.SessionByToken(t.Context(), string(w.opened.Token.Open())))(t))
+	direct, done := l.upstream(l.session.Policy(), nil, policy.Target{Host: apiHost, Port: 443})
+	defer done()
+	if direct.transport.Proxy != nil {
 		t.Error("its transport has a proxy")
 	}
 }

@@ -61,6 +61,7 @@ type Proxy struct {
 	now       func() time.Time
 	roots     *x509.CertPool // nil: the system's, read when the first upstream is dialled
 	buffers   buffers
+	holdFor   time.Duration // holdTimeout, but in tests
 }
 
 // New checks the configuration.
@@ -78,7 +79,7 @@ func New(c Config) (*Proxy, error) {
 	}
 	p := &Proxy{
 		authority: c.Authority, sessions: c.Sessions, recorder: c.Recorder, guard: c.Guard,
-		log: c.Logger, now: c.Now, roots: c.RootCAs,
+		log: c.Logger, now: c.Now, roots: c.RootCAs, holdFor: holdTimeout,
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

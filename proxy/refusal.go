@@ -47,11 +47,33 @@ func (f refusal) write(w http.ResponseWriter) {
 	_, _ = w.Write(body) // the client may be gone
 }
 
-func denied(t policy.Target, v policy.Verdict) refusal {
-	return refusal{
+// denied does not repeat the method and the path: the client knows them.
+func denied(t policy.Target, set *policy.Set, v policy.Verdict) refusal {
+	f := refusal{
 		status: http.StatusForbidden, code: "denied", ours: true,
 		message: fmt.Sprintf("policy does not let this run reach %s", t),
 		hint:    v.Hint, rule: v.Rule,
+	}
+	if set.Reach(t).Allow {
+		f.message = fmt.Sprintf("policy does not let this run use that method and path of %s", t)
+	}
+	return f
+}
+
+// otherMethod and otherPath do not repeat what the header says, as denied does not.
+func otherMethod(header string, v policy.Verdict) refusal {
+	return refusal{
+		status: http.StatusForbidden, code: "overridden", ours: true, rule: v.Rule,
+		message: fmt.Sprintf("the header %s names a method for which policy has another answer", header),
+		hint:    "send the method as the request's own",
+	}
+}
+
+func otherPath(header string, v policy.Verdict) refusal {
+	return refusal{
+		status: http.StatusForbidden, code: "overridden", ours: true, rule: v.Rule,
+		message: fmt.Sprintf("the header %s may lead elsewhere than the path that was judged", header),
+		hint:    "leave it out, and send the path as the request's own",
 	}
 }
 
@@ -72,53 +94,5 @@ func misdirected(t policy.Target) refusal {
 	return refusal{
 		status: http.StatusMisdirectedRequest, code: "misdirected", ours: true,
 		message: fmt.Sprintf("the request is for another host than its tunnel to %s", t),
-	}
-}
-
-func plainCredential(service string) refusal {
-	return refusal{
-		status: http.StatusForbidden, code: "plain_http", ours: true,
-		message: fmt.Sprintf("service %s has a credential, which goes over TLS only", service),
-		hint:    "use https",
-	}
-}
-
-func traceRefused(service string) refusal {
-	return refusal{
-		status: http.StatusMethodNotAllowed, code: "trace_refused", ours: true,
-		message: fmt.Sprintf("TRACE would send the credential of service %s back", service),
-	}
-}
-
-func missingCredential(service, key string) refusal {
-	return refusal{
-		status: http.StatusBadGateway, code: "missing_credential", ours: true,
-		message: fmt.Sprintf("service %s needs the credential %s, which is not in the vault", service, key),
-		hint:    "av credential set " + key,
-	}
-}
-
-// unfitCredential says what to do otherwise: storing the same bytes again is no help.
-func unfitCredential(service, key string) refusal {
-	return refusal{
-		status: http.StatusBadGateway, code: "unusable_credential", ours: true,
-		message: fmt.Sprintf("service %s needs the credential %s, which holds a byte that no header can carry, such as a line break", service, key),
-		hint:    fmt.Sprintf(`store it as one line: printf %%s "$VALUE" | tr -d '\r\n' | av credential set %s`, key),
-	}
-}
-
-func unusableCredential(service, key string) refusal {
-	return refusal{
-		status: http.StatusBadGateway, code: "unusable_credential", ours: true,
-		message: fmt.Sprintf("service %s needs the credential %s, which cannot be read from the vault", service, key),
-		hint:    "av credential set " + key,
-	}
-}
-
-func unknownAuth(service string, auth policy.AuthType) refusal {
-	return refusal{
-		status: http.StatusBadGateway, code: "unknown_auth", ours: true,
-		message: fmt.Sprintf("service %s has auth type %q, which this version of av does not know", service, auth),
-		hint:    "update av",
 	}
 }

@@ -139,17 +139,22 @@ func TestUpstreamsOfASessionAreBounded(t *testing.T) {
 	session := try(w.vault.SessionByToken(t.Context(), string(w.opened.Token.Open())))(t)
 	l := w.proxy.serving(t.Context(), nil).lease(session)
 	target := func(i int) policy.Target { return policy.Target{Host: fmt.Sprintf("host-%d.test", i), Port: 443} }
-	first := l.upstream(nil, target(0))
-	if l.upstream(nil, target(0)) != first {
+	upstream := func(i int) *upstream {
+		u, done := l.upstream(session.Policy(), nil, target(i))
+		done()
+		return u
+	}
+	first := upstream(0)
+	if upstream(0) != first {
 		t.Error("asked twice, made twice")
 	}
 	for i := range maxUpstreams + 1 {
-		l.upstream(nil, target(i))
+		upstream(i)
 	}
 	if n := l.upstreams.Len(); n != maxUpstreams {
 		t.Errorf("%d upstreams kept, want %d", n, maxUpstreams)
 	}
-	if l.upstream(nil, target(0)) == first {
+	if upstream(0) == first {
 		t.Error("the one that made room is still there")
 	}
 }

@@ -107,13 +107,9 @@ func TestCredentialGoesToNoOtherHost(t *testing.T) {
 func TestMissingCredentialSendsNothing(t *testing.T) {
 	up := newUpstream(t, func(http.ResponseWriter, *http.Request) { t.Error("a request arrived") }, apiHost)
 	w := newWorld(t, setup{services: services(up.bearer(apiHost))})
-	// The session is in this process; another one takes the credential away under it.
 	conn, err := w.tls(byToken, apiHost+":443", apiHost, "http/1.1")
 	must(t, err)
-	elsewhere := try(vault.Open(t.Context(), vault.Options{Home: w.home}))(t)
-	defer elsewhere.Close()
-	must(t, elsewhere.SetServices(t.Context(), vault.Owner(), nil))
-	must(t, elsewhere.DeleteCredential(t.Context(), vault.Owner(), "VENDOR_TOKEN", false))
+	w.without("VENDOR_TOKEN")
 
 	res := raw(t, conn, "GET / HTTP/1.1\r\nHost: "+apiHost+"\r\nAuthorization: Bearer mine\r\n\r\n")
 	e := reason(t, res)
@@ -167,9 +163,16 @@ func TestTraceIsRefusedWhereACredentialWouldCome(t *testing.T) {
 	other := newUpstream(t, echo, "other.test")
 	w := newWorld(t, setup{services: services(up.bearer(apiHost), other.passthrough("other", "other.test"))})
 	for host, want := range map[string]int{apiHost: 405, "other.test": 200} {
-		res := try(w.client(byToken).Do(try(http.NewRequest("TRACE", "https://"+host+"/", nil))(t)))(t)
-		if body := read(t, res); res.StatusCode != want || strings.Contains(body, secret) {
-			t.Errorf("%s: %s %s", host, res.Status, body)
+		// IIS has TRACK, and some servers do not care for the case.
+		for _, method := range []string{"TRACE", "trace", "Track", "POST"} {
+			req := try(http.NewRequest(method, "https://"+host+"/", nil))(t)
+			if method == "POST" {
+				req.Header.Set("X-HTTP-Method-Override", "trace")
+			}
+			res := try(w.client(byToken).Do(req))(t)
+			if body := read(t, res); res.StatusCode != want || strings.Contains(body, secret) {
+				t.Errorf("%s %s: %s %s", method, host, res.Status, body)
+			}
 		}
 	}
 }

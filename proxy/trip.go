@@ -1,10 +1,14 @@
 package proxy
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httputil"
 	"strings"
 
+	"github.com/av-project/av/proxy/inject"
 	"github.com/av-project/av/proxy/match"
 )
 
@@ -13,8 +17,9 @@ type trip struct {
 	route
 	x        *exchange
 	upstream *upstream
-	put      func(*http.Request) // puts the credential in; nil if there is none
-	upgrade  string              // the answer that a WebSocket handshake must bring
+	fillings []inject.Filling // the credentials that go into headers
+	upgrade  string           // the answer that a WebSocket handshake must bring
+	frames   *inject.Frames   // rewrites what its client says; nil where nothing is declared
 }
 
 // rewrite makes the request that leaves. The headers that end at a proxy are gone by
@@ -32,8 +37,12 @@ func (t *trip) rewrite(p *httputil.ProxyRequest) {
 	out.Host = match.Authority(t.target, port)
 	stripProxy(out.Header)
 	stripProxy(out.Trailer)
-	if t.put != nil {
-		t.put(out)
+	stripOverrides(out.Trailer)
+	inject.Put(out, t.fillings)
+	if t.frames != nil {
+		// Compressed messages show no placeholder, and an upstream agrees to no more
+		// than it is offered.
+		extensions.Clear(out.Header)
 	}
 	if out.Body != nil {
 		out.Body = &requestBody{ReadCloser: out.Body, x: t.x, in: p.In.Trailer, out: out.Trailer}
@@ -55,11 +64,11 @@ func (t *trip) answered(res *http.Response) error {
 	stripProxy(res.Header)
 	res.Header.Del(errorHeader) // only av speaks for av
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		if !acceptsWebSocket(res.Header, t.upgrade) {
+		if !acceptsWebSocket(res.Header, t.upgrade) || t.frames != nil && res.Header[extensions.Header] != nil {
 			return errUpgrade
 		}
 		t.x.entry.Status = res.StatusCode
-		res.Body = countStream(res.Body, t.x)
+		res.Body = countStream(res.Body, t)
 		return nil
 	}
 	if _, ok := res.Header["Content-Type"]; !ok {
@@ -69,16 +78,18 @@ func (t *trip) answered(res *http.Response) error {
 		// HTTP/2 may have both; HTTP/1 has trailers only where it counts no bytes.
 		res.Header.Del("Content-Length")
 	}
-	res.Body = &responseBody{res.Body, t.x, res.Request.Context()}
+	sized := res.ContentLength >= 0 || res.Body == http.NoBody
+	res.Body = &responseBody{res.Body, t, res.Request.Context(), sized}
 	return nil
 }
 
 // failed answers for an upstream that did not.
 func (t *trip) failed(_ http.ResponseWriter, r *http.Request, err error) {
 	bad := t.x.link.malformed()
+	ended := t.ended(r.Context())
 	switch {
-	case t.lease.ctx.Err() != nil:
-		t.x.abandon(reasonEnded)
+	case ended != "":
+		t.x.abandon(ended)
 	case bad != nil:
 		// Before the context: the server ends it with the first byte that it cannot read.
 		t.x.closing = true
@@ -90,10 +101,27 @@ func (t *trip) failed(_ http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// brokenOff is deferred: it knows one reason for an unfinished answer that the record
+// brokenOff is deferred: it knows reasons for an unfinished answer that the record
 // does not.
-func (t *trip) brokenOff() {
-	if !t.x.carried && t.x.entry.Reason == "" && t.lease.ctx.Err() != nil {
-		t.x.entry.Reason = reasonEnded
+func (t *trip) brokenOff(ctx context.Context) {
+	// A WebSocket ends without a word, whoever ends it.
+	if socket := t.x.entry.Status == http.StatusSwitchingProtocols; t.x.entry.Reason == "" && (socket || !t.x.carried) {
+		t.x.entry.Reason = t.ended(ctx)
 	}
+}
+
+// ended is why we ended a trip, "" if we did not.
+func (t *trip) ended(ctx context.Context) string {
+	switch {
+	case errors.Is(context.Cause(ctx), errRegranted):
+		return reasonRegranted
+	case t.lease.ctx.Err() != nil:
+		return reasonEnded
+	}
+	return ""
+}
+
+// reasonOf is why ctx ended.
+func (t *trip) reasonOf(ctx context.Context) string {
+	return cmp.Or(t.ended(ctx), reasonGone)
 }

@@ -22,6 +22,7 @@ type tunnel struct {
 	*serving
 	session *vault.Session
 	lease   *lease
+	ctx     context.Context // ends with the grant
 	target  policy.Target
 	secure  bool // TLS with our leaf, not plain HTTP
 	link    *link
@@ -47,7 +48,7 @@ func hijack(x *exchange) (net.Conn, []byte, error) {
 func (t *tunnel) run(conn net.Conn, head []byte) (reason string, ours bool) {
 	defer conn.Close()
 	// An open tunnel must not outlive the grant it was opened under.
-	defer closeWhenDone(t.lease.ctx, conn)()
+	defer closeWhenDone(t.ctx, conn)()
 	_ = conn.SetDeadline(time.Now().Add(openTimeout))
 	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection Established\r\n\r\n"); err != nil {
 		return "the client went away", false
@@ -104,7 +105,7 @@ func listen(conn net.Conn, head []byte) (speech, []byte, error) {
 // handshake shows the client our leaf. A client that speaks HTTP/1 is framed.
 func (t *tunnel) handshake(raw *seenConn) (net.Conn, error) {
 	secure := tls.Server(raw, t.innerTLS)
-	if err := secure.HandshakeContext(t.lease.ctx); err != nil {
+	if err := secure.HandshakeContext(t.ctx); err != nil {
 		return nil, err
 	}
 	if secure.ConnectionState().NegotiatedProtocol == "h2" {

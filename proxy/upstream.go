@@ -20,10 +20,27 @@ type upstream struct {
 	transport *http.Transport
 	// What its connections have spoken so far.
 	http1, http2 atomic.Bool
+
+	// These are the lease's to lock. A retired upstream is found no more, and closes
+	// with its last trip.
+	trips   int
+	retired bool
+	close   context.CancelFunc
+}
+
+// retire closes the connections that nobody uses, all of them once nobody uses any. The
+// transport would keep an HTTP/2 connection on which a request was still open.
+func (u *upstream) retire() {
+	u.retired = true
+	u.transport.CloseIdleConnections()
+	if u.trips == 0 {
+		u.close()
+	}
 }
 
 func (l *lease) newUpstream(service *policy.Service, target policy.Target) *upstream {
-	u := &upstream{}
+	ctx, cancel := context.WithCancel(l.ctx)
+	u := &upstream{close: cancel}
 	roots := l.roots
 	var grant netip.AddrPort
 	if service != nil {
@@ -37,8 +54,8 @@ func (l *lease) newUpstream(service *policy.Service, target policy.Target) *upst
 	}
 	u.transport = &http.Transport{
 		// No Proxy: an HTTP_PROXY in our own environment may well be ourselves.
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return l.dial(ctx, target, grant)
+		DialContext: func(asked context.Context, _, _ string) (net.Conn, error) {
+			return l.dial(asked, ctx, target, grant)
 		},
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
@@ -66,16 +83,16 @@ func (l *lease) newUpstream(service *policy.Service, target policy.Target) *upst
 	return u
 }
 
-// dial opens a connection that ends with the session at the latest.
-func (l *lease) dial(ctx context.Context, target policy.Target, grant netip.AddrPort) (net.Conn, error) {
+// dial opens a connection that ends with its upstream, life, at the latest.
+func (l *lease) dial(ctx, life context.Context, target policy.Target, grant netip.AddrPort) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(l.ctx, cancel)()
+	defer context.AfterFunc(life, cancel)()
 	conn, err := l.guard.Dial(ctx, target.Host, target.Port, grant)
 	if err != nil {
 		return nil, err
 	}
-	return &leasedConn{conn, closeWhenDone(l.ctx, conn)}, nil
+	return &leasedConn{conn, closeWhenDone(life, conn)}, nil
 }
 
 type leasedConn struct {

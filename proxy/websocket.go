@@ -4,12 +4,16 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/av-project/av/proxy/inject"
 )
+
+// extensions is where the two ends of a WebSocket agree to compress.
+var extensions = inject.Slot{Header: "Sec-Websocket-Extensions"}
 
 var errUpgrade = errors.New("the upstream changed to a protocol that nobody asked for")
 
@@ -42,32 +46,4 @@ func acceptsWebSocket(h http.Header, answer string) bool {
 	return answer != "" && h.Get("Sec-Websocket-Accept") == answer &&
 		strings.EqualFold(h.Get("Upgrade"), "websocket") &&
 		httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade")
-}
-
-// stream is a WebSocket's connection to the upstream, counted.
-type stream struct {
-	io.ReadWriteCloser
-	x *exchange
-}
-
-func countStream(body io.ReadCloser, x *exchange) io.ReadCloser {
-	// A 101's body is the connection; if it were not, the reverse proxy would say so.
-	if rw, ok := body.(io.ReadWriteCloser); ok {
-		return &stream{rw, x}
-	}
-	return body
-}
-
-func (s *stream) Read(p []byte) (int, error) {
-	n, err := s.ReadWriteCloser.Read(p)
-	s.x.received.Add(int64(n))
-	return n, err
-}
-
-func (s *stream) Write(p []byte) (int, error) {
-	// Counted first: the answer to it may end the exchange before Write returns.
-	s.x.sent.Add(int64(len(p)))
-	n, err := s.ReadWriteCloser.Write(p)
-	s.x.sent.Add(int64(n - len(p)))
-	return n, err
 }

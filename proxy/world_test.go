@@ -56,11 +56,13 @@ type world struct {
 // setup is what a test may want otherwise.
 type setup struct {
 	services  []policy.Service
+	secrets   map[string]string // credentials besides the vendor's
 	allow     []string
 	unmatched policy.Unmatched
 	roots     *x509.CertPool
 	listener  func(net.Listener) net.Listener
 	now       func() time.Time
+	holdFor   time.Duration
 }
 
 func newWorld(t testing.TB, s setup) *world {
@@ -78,6 +80,9 @@ func newWorld(t testing.TB, s setup) *world {
 	w.vault = try(vault.Open(ctx, opts))(t)
 	must(t, w.vault.SetCredential(ctx, vault.Owner(), "VENDOR_TOKEN", vault.NewValue([]byte(secret))))
 	must(t, w.vault.SetCredential(ctx, vault.Owner(), "VENDOR_KEY", vault.NewValue([]byte(apiSecret))))
+	for key, value := range s.secrets {
+		must(t, w.vault.SetCredential(ctx, vault.Owner(), key, vault.NewValue([]byte(value))))
+	}
 	must(t, w.vault.SetServices(ctx, vault.Owner(), s.services))
 	certPEM, key, err := w.vault.Authority(ctx, vault.Owner())
 	must(t, err)
@@ -89,6 +94,9 @@ func newWorld(t testing.TB, s setup) *world {
 		Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    s.now, RootCAs: s.roots,
 	}))(t)
+	if s.holdFor > 0 {
+		w.proxy.holdFor = s.holdFor
+	}
 	ln := try(net.Listen("tcp", "127.0.0.1:0"))(t)
 	w.addr = ln.Addr().String()
 	if s.listener != nil {
@@ -257,5 +265,13 @@ func ended(t testing.TB, conn net.Conn) {
 	_, err := io.Copy(io.Discard, conn)
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		t.Error("the connection stays open")
+	}
+}
+
+// without takes a credential out of the vault, from under the service that needs it.
+func (w *world) without(key string) {
+	w.t.Helper()
+	if key != "" {
+		must(w.t, w.vault.DeleteCredential(context.Background(), vault.Owner(), key, true))
 	}
 }

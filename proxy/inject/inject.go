@@ -1,10 +1,13 @@
-// Package inject puts a credential into a request on its way out.
-// Afterwards the slot holds it exactly once, whatever the client had sent there.
+// Package inject puts credentials into a request on its way out.
+// Afterwards a slot holds its credential exactly once, whatever the client had sent
+// there, and a placeholder is replaced where it was declared and nowhere else.
 package inject
 
 import (
+	"encoding/base64"
 	"errors"
 	"net/http"
+	"strings"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -14,25 +17,48 @@ import (
 // Slot is the header that carries a credential, and what stands before it.
 type Slot struct{ Header, Prefix string }
 
-// Bearer is the slot of RFC 6750.
+// Bearer is the slot of RFC 6750, Basic that of RFC 7617.
 func Bearer() Slot { return Slot{"Authorization", "Bearer "} }
+func Basic() Slot  { return Slot{"Authorization", "Basic "} }
 
 // ErrUnfit says that a credential holds a line break or another byte that would end
 // the header, and with it perhaps the request.
-var ErrUnfit = errors.New("the credential holds bytes that a header cannot carry")
+var ErrUnfit = errors.New("the credential holds bytes that cannot stand there")
 
-// Ready checks that v can stand in the slot, and returns the act that takes out what
-// the client sent there and puts v in. The secret stays behind the closure.
-func (s Slot) Ready(v vault.Value) (put func(*http.Request), err error) {
+// ErrColon says that a username holds a colon. The upstream would take what follows
+// it for the password.
+var ErrColon = errors.New("the username holds a colon")
+
+// Filling is a slot and what will stand in it. The secret stays behind the closure.
+type Filling struct {
+	slot  Slot
+	value func() string
+}
+
+// Fill checks that v can stand in the slot.
+func (s Slot) Fill(v vault.Value) (Filling, error) {
 	value := s.Prefix + string(v.Open())
 	if v.IsZero() || !httpguts.ValidHeaderFieldValue(value) {
-		return nil, ErrUnfit
+		return Filling{}, ErrUnfit
 	}
-	return func(r *http.Request) {
-		s.Clear(r.Header)
-		s.Clear(r.Trailer)
-		r.Header.Set(s.Header, value)
-	}, nil
+	return Filling{s, func() string { return value }}, nil
+}
+
+// Clear takes out of r what the client sent in any of the slots.
+func Clear(r *http.Request, fillings []Filling) {
+	for _, f := range fillings {
+		f.slot.Clear(r.Header)
+		f.slot.Clear(r.Trailer)
+	}
+}
+
+// Put fills the slots of r. All are cleared before the first is filled: two that a
+// server may take for one do not empty each other.
+func Put(r *http.Request, fillings []Filling) {
+	Clear(r, fillings)
+	for _, f := range fillings {
+		r.Header.Set(f.slot.Header, f.value())
+	}
 }
 
 // Clear removes the slot from h in every spelling. Servers that keep headers as
@@ -44,6 +70,35 @@ func (s Slot) Clear(h http.Header) {
 		}
 	}
 }
+
+// Values are what stands in the slot in every spelling.
+func (s Slot) Values(h http.Header) (values []string) {
+	for name, in := range h {
+		if sameSlot(name, s.Header) {
+			values = append(values, in...)
+		}
+	}
+	return values
+}
+
+// Pair is what Basic's slot holds for a username and a password.
+func Pair(username, password vault.Value) (vault.Value, error) {
+	user, pass := username.Open(), password.Open()
+	for _, part := range [][]byte{user, pass} {
+		// RFC 7617 forbids them. Encoded they would break nothing, but the line break
+		// at the end of a pasted password would be part of it.
+		if strings.ContainsFunc(string(part), isControl) {
+			return vault.Value{}, ErrUnfit
+		}
+	}
+	if strings.Contains(string(user), ":") {
+		return vault.Value{}, ErrColon
+	}
+	pair := append(append(user, ':'), pass...)
+	return vault.NewValue([]byte(base64.StdEncoding.EncodeToString(pair))), nil
+}
+
+func isControl(c rune) bool { return c < ' ' || c == 0x7f }
 
 // sameSlot compares names as CGI does: letters without case, and all that is neither
 // letter nor digit alike.

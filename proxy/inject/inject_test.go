@@ -33,11 +33,11 @@ func TestSlotHoldsTheCredentialExactlyOnce(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := &http.Request{Header: c.sent, Trailer: http.Header{c.slot.Header: {"t"}, "Digest": {"d"}}}
-			put, err := c.slot.Ready(vault.NewValue([]byte("s3cret")))
+			filling, err := c.slot.Fill(vault.NewValue([]byte("s3cret")))
 			if err != nil {
 				t.Fatal(err)
 			}
-			put(r)
+			Put(r, []Filling{filling})
 			if diff := cmp.Diff(c.want, r.Header); diff != "" {
 				t.Error(diff)
 			}
@@ -50,23 +50,23 @@ func TestSlotHoldsTheCredentialExactlyOnce(t *testing.T) {
 
 func TestCredentialThatWouldBreakTheHeaderIsRefused(t *testing.T) {
 	for _, secret := range []string{"s3cret\r\nX-Evil: 1", "s3cret\n", "s3\x00cret", "s3\x7fcret"} {
-		put, err := Bearer().Ready(vault.NewValue([]byte(secret)))
-		if !errors.Is(err, ErrUnfit) || strings.Contains(err.Error(), "s3cret") || put != nil {
+		filling, err := Bearer().Fill(vault.NewValue([]byte(secret)))
+		if !errors.Is(err, ErrUnfit) || strings.Contains(err.Error(), "s3cret") || filling.value != nil {
 			t.Errorf("%q: error %v", secret, err)
 		}
 	}
-	if _, err := Bearer().Ready(vault.Value{}); !errors.Is(err, ErrUnfit) {
+	if _, err := Bearer().Fill(vault.Value{}); !errors.Is(err, ErrUnfit) {
 		t.Errorf("no value at all: %v", err)
 	}
 }
 
 func TestReadyCredentialDoesNotPrint(t *testing.T) {
-	put, err := Bearer().Ready(vault.NewValue([]byte("s3cret")))
+	filling, err := Bearer().Fill(vault.NewValue([]byte("s3cret")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v"} {
-		if got := fmt.Sprintf(verb, struct{ put any }{put}); strings.Contains(got, "s3cret") {
+		if got := fmt.Sprintf(verb, struct{ filling any }{filling}); strings.Contains(got, "s3cret") {
 			t.Errorf("%s prints %s", verb, got)
 		}
 	}

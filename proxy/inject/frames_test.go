@@ -1,0 +1,63 @@
+package inject
+
+import (
+	"bytes"
+	"encoding/base64"
+	"testing"
+
+	"github.com/av-project/av/vault"
+)
+
+func encodeBase64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// The law: the pieces in which bytes come make no difference, and nothing passes after a
+// close frame.
+func FuzzFramesDoNotDependOnTheirPieces(f *testing.F) {
+	f.Add([]byte("\x81\x85\x00\x00\x00\x00__k__"), uint8(1))
+	f.Add([]byte("\x01\x83\x00\x00\x00\x00__k\x89\x80\x00\x00\x00\x00\x80\x82\x00\x00\x00\x00__"), uint8(3))
+	f.Add([]byte("\x82\xfe\x00\x03\x01\x02\x03\x04abc\x88\x82\x00\x00\x00\x00\x03\xe8"), uint8(2))
+	f.Add([]byte("\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00"), uint8(4))
+	f.Fuzz(func(t *testing.T, p []byte, piece uint8) {
+		whole, err := messages(p, len(p))
+		parts, err2 := messages(p, int(piece))
+		if !bytes.Equal(whole, parts) || (err == nil) != (err2 == nil) {
+			t.Fatalf("%q: whole %q (%v), in pieces of %d %q (%v)", p, whole, err, piece, parts, err2)
+		}
+	})
+}
+
+// messages feeds p and returns what comes out, without the masks, which are random.
+func messages(p []byte, piece int) (out []byte, err error) {
+	value := func() (vault.Value, error) { return vault.NewValue([]byte("value")), nil }
+	f := &Frames{Marks: []Mark{{"__k__", "K", value}}, Limit: 64}
+	var wire []byte
+	for len(p) > 0 && err == nil {
+		n := min(max(piece, 1), len(p))
+		var more []byte
+		more, err = f.Feed(p[:n])
+		wire, p = append(wire, more...), p[n:]
+	}
+	if again, _ := f.Feed([]byte("\x81\x80\x00\x00\x00\x00")); err != nil && len(again) > 0 {
+		panic("something passes after the close")
+	}
+	for len(wire) > 0 {
+		end := 0
+		for end = range len(wire) + 1 {
+			if ok, _ := headLength(wire[:end]); ok {
+				break
+			}
+		}
+		ok, length := headLength(wire[:end])
+		if !ok {
+			return append(out, wire...), err // a part of a head cannot leave
+		}
+		out = append(out, wire[0])
+		mask := wire[end-4 : end]
+		payload := wire[end:min(uint64(len(wire)), uint64(end)+length)]
+		for i, c := range payload {
+			out = append(out, c^mask[i%4])
+		}
+		wire = wire[end+len(payload):]
+	}
+	return out, err
+}
