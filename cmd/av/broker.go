@@ -13,20 +13,13 @@ import (
 	"github.com/av-project/av/proxy/egress"
 	"github.com/av-project/av/runner"
 	"github.com/av-project/av/vault"
-	"github.com/av-project/av/vault/policy"
 )
-
-// sessionGrant is what a run's session may do.
-type sessionGrant struct {
-	unmatched policy.Unmatched
-	allow     []policy.Target
-}
 
 // broker joins the side that holds secrets to the side that runs boxes: the vault
 // and a proxy of this process's own. It is the only place that knows both.
 type broker struct {
 	open   func(context.Context) (*vault.Vault, error)
-	grant  sessionGrant
+	grant  vault.Grant // of the run's session
 	logger *slog.Logger
 
 	vault *vault.Vault
@@ -88,7 +81,9 @@ func (b *broker) CA() []byte { return b.ca }
 
 // Open makes the run's session.
 func (b *broker) Open(ctx context.Context, run string) (runner.Session, error) {
-	opened, err := b.vault.OpenSession(ctx, vault.Owner(), vault.Grant{Run: run, Unmatched: b.grant.unmatched, Allow: b.grant.allow})
+	grant := b.grant
+	grant.Run = run
+	opened, err := b.vault.OpenSession(ctx, vault.Owner(), grant)
 	if err != nil {
 		return nil, err
 	}

@@ -1,122 +1,93 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/av-project/av/vault"
 )
 
-// maxInput is more than a credential may have, so that the vault sees one that is
-// too long and says so.
-const maxInput = 1 << 20
-
 func credentialCommand(e *env) *cobra.Command {
-	return group("credential", "store and list credentials", credentialSet(e), credentialList(e), credentialDelete(e))
+	c := group("credential", "store, list and show credentials",
+		credentialSet(e), credentialBind(e), credentialGet(e), credentialList(e), credentialDelete(e), credentialHistory(e), credentialRollback(e))
+	c.Long = `Credentials are kept encrypted, under names such as GITHUB_TOKEN. No command in a box
+sees one; a service says to which host the proxy adds it. See ` + "`av service --help`" + `.`
+	return inVault(c)
 }
 
-func credentialSet(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use:   "set KEY | KEY=VALUE...",
-		Short: "store a credential, or several at once",
-		Long: `Store credentials, encrypted. With KEY alone the value comes from stdin (one line
-break at its end is dropped), or is asked for on a terminal without being shown.
+// oneKey takes the one argument that names a credential.
+func oneKey(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return withHint(errors.New("name one credential"), c.CommandPath()+" KEY")
+	}
+	return vault.CheckKey(args[0])
+}
 
-KEY=VALUE is short, but while av runs every user of this machine can see the value
-in the list of processes, and your shell writes it into its history. Use stdin:
+func credentialGet(e *env) *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:   "get KEY",
+		Short: "print a credential's value",
+		Long: `Print the value of a credential: the bytes as they are stored, and no line break after
+them. A reference is fetched first. That it was read is written into the audit log.
 
-  av credential set GITHUB_TOKEN < token.txt
-  gh auth token | av credential set GITHUB_TOKEN
-
-Several KEY=VALUE are stored all together or not at all.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return withHint(errors.New("no credential was named"), "av credential set KEY")
-			}
-			return nil
-		},
+Where stdout is a terminal you are asked first, because a terminal keeps what it shows.`,
+		Example: `  av credential get GITHUB_TOKEN | gh auth login --with-token
+  av credential get GITHUB_TOKEN`,
+		Args: oneKey,
 		RunE: func(c *cobra.Command, args []string) error {
-			// Before anything is asked for: a question would repeat what may be a secret.
-			for _, arg := range args {
-				key, _, _ := strings.Cut(arg, "=")
-				if err := vault.CheckKey(key); err != nil {
-					return err
-				}
-			}
-			return e.withVault(c.Context(), func(ctx context.Context, v *vault.Vault) error {
-				// A wrong password shall not cost whoever typed the value.
-				if err := v.Unlock(ctx, vault.Owner()); err != nil {
-					return err
-				}
-				values, err := e.credentials(ctx, args)
-				if err != nil {
-					return err
-				}
-				if err := v.SetCredentials(ctx, vault.Owner(), values); err != nil {
-					return err
-				}
-				e.tell("stored %s", strings.Join(sorted(values), ", "))
-				return nil
-			})
+			return e.withVault(c.Context(), func(ctx context.Context, v *vault.Vault) error { return e.getCredential(ctx, v, args[0], yes) })
 		},
 	}
+	c.Flags().BoolVar(&yes, "yes", false, "print to a terminal without asking")
+	return c
 }
 
-// credentials are the values that args name or hold. Errors do not repeat an
-// argument: it may be a value where a key belongs.
-func (e *env) credentials(ctx context.Context, args []string) (map[string]vault.Value, error) {
-	if len(args) == 1 && !strings.Contains(args[0], "=") {
-		value, err := e.secret(ctx, args[0])
+func (e *env) getCredential(ctx context.Context, v *vault.Vault, key string, yes bool) error {
+	shown := e.showsOutput()
+	if shown && !yes {
+		if !e.onTerminal() {
+			return withHint(fmt.Errorf("refusing to print %s to a terminal unasked, and there is no terminal to ask on", key), "send it elsewhere, or add --yes")
+		}
+		ok, err := e.agreed(ctx, "print "+key+" to this terminal?")
 		if err != nil {
-			return nil, err
+			return err
 		}
-		defer clear(value)
-		return map[string]vault.Value{args[0]: vault.NewValue(value)}, nil
-	}
-	values := make(map[string]vault.Value, len(args))
-	for i, arg := range args {
-		key, value, ok := strings.Cut(arg, "=")
 		if !ok {
-			return nil, withHint(fmt.Errorf("argument %d is not KEY=VALUE", i+1), "only one KEY can take its value from stdin")
+			return withHint(fmt.Errorf("did not print %s", key), "send it to a file or into another program")
 		}
-		if _, twice := values[key]; twice {
-			return nil, withHint(fmt.Errorf("argument %d sets a key that an earlier one sets", i+1), "set each key once")
-		}
-		values[key] = vault.NewValue([]byte(value))
 	}
-	return values, nil
-}
-
-// secret reads one value: typed on a terminal, else all of stdin.
-func (e *env) secret(ctx context.Context, key string) ([]byte, error) {
-	if e.onTerminal() {
-		return e.ask(ctx, "value of "+key+": ")
-	}
-	b, err := io.ReadAll(io.LimitReader(e.stdin, maxInput))
+	value, err := v.Reveal(ctx, vault.Owner(), key)
 	if err != nil {
-		return nil, fmt.Errorf("read the value from stdin: %w", err)
+		return err
 	}
-	if line, ok := bytes.CutSuffix(b, []byte{'\n'}); ok {
-		b = bytes.TrimSuffix(line, []byte{'\r'})
+	plain := value.Open()
+	defer clear(plain)
+	if _, err := e.stdout.Write(plain); err != nil {
+		return fmt.Errorf("print %s: %w", key, err)
 	}
-	return b, nil
+	if shown {
+		// On a terminal the shell's prompt would stand behind it.
+		fmt.Fprintln(e.stderr)
+	}
+	return nil
 }
 
 func credentialList(e *env) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "list the credentials' keys, never their values",
-		Args:  noArgs,
+		Short: "list the credentials, never their values",
+		Long: `List the credentials: when each was last set and last sent out, the hosts that it is
+bound to, where its value comes from, and the services that use it. No value is
+shown, and no password is needed.`,
+		Example: `  av credential list
+  av credential list --json`,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return e.withVault(c.Context(), func(ctx context.Context, v *vault.Vault) error {
 				list, err := v.Credentials(ctx, vault.Owner())
@@ -130,7 +101,7 @@ func credentialList(e *env) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
@@ -139,31 +110,46 @@ func (e *env) printCredentials(list []vault.Credential) error {
 		e.tell("no credentials yet; store one with `av credential set KEY`")
 		return nil
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KEY\tUPDATED\tUSED BY")
-	for _, c := range list {
-		users := "-"
-		if len(c.UsedBy) > 0 {
-			users = strings.Join(c.UsedBy, ", ")
+	rows := make([][]string, len(list))
+	for i, c := range list {
+		used := at(c.Used)
+		if used == "" {
+			used = "never"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", c.Key, c.Updated.Local().Format(time.DateTime), users)
+		rows[i] = []string{c.Key, at(c.Updated), used, boundTo(c.Hosts), from(c.Reference), strings.Join(c.UsedBy, ", ")}
 	}
-	return w.Flush()
+	return e.table([]string{"KEY", "UPDATED", "LAST USED", "HOSTS", "FROM", "USED BY"}, rows)
+}
+
+// boundTo says which hosts a credential may go to.
+func boundTo(hosts []string) string {
+	if len(hosts) == 0 {
+		return "any"
+	}
+	return strings.Join(hosts, ", ")
+}
+
+// from says where a credential's value is kept.
+func from(reference string) string {
+	if reference == "" {
+		return "vault"
+	}
+	return reference
 }
 
 func credentialDelete(e *env) *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	c := &cobra.Command{
 		Use:   "delete KEY",
-		Short: "delete a credential that no service needs",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return withHint(errors.New("name one credential"), "av credential delete KEY")
-			}
-			return nil
-		},
+		Short: "delete a credential and its earlier values",
+		Long: `Delete a credential and its earlier values. One that a service needs is refused, because
+requests to that service would fail from then on; --force deletes it all the same.`,
+		Example: `  av credential delete GITHUB_TOKEN
+  av credential delete --force GITHUB_TOKEN`,
+		Args: oneKey,
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.withVault(c.Context(), func(ctx context.Context, v *vault.Vault) error {
-				if err := v.DeleteCredential(ctx, vault.Owner(), args[0], false); err != nil {
+				if err := v.DeleteCredential(ctx, vault.Owner(), args[0], force); err != nil {
 					return err
 				}
 				e.tell("deleted %s", args[0])
@@ -171,12 +157,6 @@ func credentialDelete(e *env) *cobra.Command {
 			})
 		},
 	}
-}
-
-// printJSON writes v as one indented JSON document.
-func (e *env) printJSON(v any) error {
-	encoder := json.NewEncoder(e.stdout)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
+	c.Flags().BoolVar(&force, "force", false, "delete it though a service needs it")
+	return c
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // exitCode is an error that carries the exit code of the command that ran and
@@ -24,11 +25,23 @@ func (h *hinted) Hint() string  { return h.hint }
 
 func withHint(err error, hint string) error { return &hinted{err, hint} }
 
+// elseHint gives an error that has no hint one.
+func elseHint(err error, hint string) error {
+	var h interface{ Hint() string }
+	if err == nil || errors.As(err, &h) && h.Hint() != "" {
+		return err
+	}
+	return withHint(err, hint)
+}
+
 // complain writes err to stderr as a person reads it: what failed, and what to do.
 func (e *env) complain(err error) {
-	fmt.Fprintf(e.stderr, "av: error: %v\n", err)
+	fmt.Fprintf(e.stderr, "av: error: %s\n", cleanLines(err.Error()))
+	if errors.Is(err, syscall.ENOSPC) {
+		err = elseHint(err, "make room there, or name another place")
+	}
 	var h interface{ Hint() string }
 	if errors.As(err, &h) && h.Hint() != "" {
-		fmt.Fprintf(e.stderr, "av: hint: %s\n", h.Hint())
+		fmt.Fprintf(e.stderr, "av: hint: %s\n", cleanLines(h.Hint()))
 	}
 }

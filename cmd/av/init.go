@@ -17,8 +17,10 @@ func initCommand(e *env) *cobra.Command {
 		Long: `Make the vault in AV_HOME (default ~/.av): an encrypted store for credentials, and
 a local certificate authority of its own.
 
-The master password comes from AV_MASTER_PASSWORD, or is asked for on a terminal.
-Nothing opens the vault without it; it cannot be recovered.`,
+The master password comes from AV_MASTER_PASSWORD, from --password-file, or is asked
+for on a terminal. Nothing opens the vault without it; it cannot be recovered.`,
+		Example: `  av init
+  av init --no-password`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return e.initVault(c.Context(), noPassword) },
 	}

@@ -34,7 +34,7 @@ func (l *lines) Handle(_ context.Context, r slog.Record) error {
 	r.Attrs(add)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, err := io.WriteString(l.out, b.String()+"\n")
+	_, err := io.WriteString(l.out, clean(b.String())+"\n")
 	return err
 }
 

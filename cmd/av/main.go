@@ -10,9 +10,21 @@ import (
 
 // main is the only caller of os.Exit.
 func main() {
-	if err := harden(); err != nil {
-		fmt.Fprintln(os.Stderr, "av: error: keep other processes out of this one:", err)
+	// Before anything else: from here on no process can read the master password out of
+	// this one's environment. Only then may memory be closed: whoever closes it can no
+	// longer reach the environment block himself.
+	password, err := takePassword()
+	e := environment(password)
+	if err == nil {
+		if err = harden(); err != nil {
+			err = fmt.Errorf("keep other processes out of this one: %w", err)
+		}
+	}
+	if err != nil {
+		e.complain(err)
 		os.Exit(exitFailed)
 	}
-	os.Exit(execute(context.Background(), environment(), os.Args[1:]))
+	code := execute(context.Background(), e, os.Args[1:])
+	clear(e.password)
+	os.Exit(code)
 }

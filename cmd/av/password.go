@@ -6,59 +6,86 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 )
 
-const passwordVariable = "AV_MASTER_PASSWORD"
-
-// takePassword reads the master password from the environment and removes it there,
-// before anything else runs: no child of this process, Docker's client and the agent
-// among them, shall inherit it. An empty one is none: that is how a CI job hands over
-// a secret that it does not have.
-func takePassword() string {
-	password := os.Getenv(passwordVariable)
-	_ = os.Unsetenv(passwordVariable) // fails for a malformed name alone
-	return password
-}
-
-// masterPassword is the password of a vault that is there. The vault clears it.
+// masterPassword is the password of a vault that is there. The vault clears it, and may
+// ask again if it was wrong: see wrongPassword.
 func (e *env) masterPassword(ctx context.Context) ([]byte, error) {
-	if e.password != "" {
-		return []byte(e.password), nil
+	password, err := e.givenPassword()
+	if password != nil || err != nil {
+		return password, err
+	}
+	if password := e.rememberedPassword(ctx); password != nil {
+		return password, nil
 	}
 	if !e.onTerminal() {
 		return nil, withHint(errors.New("the vault wants its master password, and there is no terminal to ask on"),
-			"set "+passwordVariable)
+			"set "+passwordVariable+", or use --password-file")
 	}
 	return e.ask(ctx, "master password: ")
 }
 
-// newPassword is the password of a vault that is to be made. On a terminal it is
-// typed twice: nobody sees what they typed, and nothing opens the vault without it.
+// givenPassword is what came with the command line: AV_MASTER_PASSWORD, else the content
+// of --password-file; nil if neither was given.
+func (e *env) givenPassword() ([]byte, error) {
+	if len(e.password) == 0 && e.passwordFile != "" {
+		// Kept, since stdin can be read once and the vault may ask twice.
+		password, err := e.readPasswordFile(e.passwordFile, "the master password")
+		if err != nil {
+			return nil, err
+		}
+		e.password = password
+	}
+	if len(e.password) == 0 {
+		return nil, nil
+	}
+	return bytes.Clone(e.password), nil
+}
+
+// newPassword is the password of a vault that is to be made.
 func (e *env) newPassword(ctx context.Context) ([]byte, error) {
-	if e.password != "" {
-		return []byte(e.password), nil
+	password, err := e.givenPassword()
+	if password != nil || err != nil {
+		return oneLine(password, err)
 	}
 	if !e.onTerminal() {
 		return nil, withHint(errors.New("no master password was given, and there is no terminal to ask on"),
 			"set "+passwordVariable+", or use `av init --no-password` for a key file instead")
 	}
-	first, err := e.ask(ctx, "new master password: ")
+	return e.typeTwice(ctx, "master password", "type one, or use `av init --no-password`")
+}
+
+// oneLine refuses a new password that nobody could type: its file is another one than was
+// meant, or stdin gave more than it.
+func oneLine(password []byte, err error) ([]byte, error) {
+	if err == nil && bytes.ContainsAny(password, "\r\n\x00") {
+		clear(password)
+		return nil, withHint(errors.New("the new master password has more than one line"), "put it on one line, with nothing else beside it")
+	}
+	return password, err
+}
+
+// typeTwice asks for a new password. It is typed twice: nobody sees what they typed, and
+// nothing else opens what it seals. instead is what to do rather than to type nothing.
+func (e *env) typeTwice(ctx context.Context, what, instead string) ([]byte, error) {
+	first, err := e.ask(ctx, "new "+what+": ")
 	if err != nil {
 		return nil, err
 	}
 	if len(first) == 0 {
-		return nil, withHint(errors.New("the master password is empty"), "type one, or use `av init --no-password`")
+		return nil, withHint(fmt.Errorf("the new %s is empty", what), instead)
 	}
 	again, err := e.ask(ctx, "the same again: ")
-	if err != nil {
-		return nil, err
+	defer clear(again)
+	if err == nil && !bytes.Equal(first, again) {
+		err = withHint(fmt.Errorf("the two typed for the new %s differ", what), "try again; nothing was changed")
 	}
-	if !bytes.Equal(first, again) {
-		return nil, withHint(errors.New("the two passwords differ"), "try again")
+	if err != nil {
+		clear(first)
+		return nil, err
 	}
 	return first, nil
 }
@@ -71,7 +98,6 @@ func (e *env) ask(ctx context.Context, prompt string) ([]byte, error) {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	fd := int(e.stdin.Fd())
-	fmt.Fprint(e.stderr, "av: "+prompt)
 	defer fmt.Fprintln(e.stderr)
 	// Raw, because the kernel's own editing hides Ctrl-D from term.ReadPassword, which
 	// then waits for more.
@@ -80,6 +106,8 @@ func (e *env) ask(ctx context.Context, prompt string) ([]byte, error) {
 		return nil, fmt.Errorf("read from the terminal: %w", err)
 	}
 	defer func() { _ = term.Restore(fd, before) }()
+	// Not before: whoever is quick, or pastes, would see what they typed.
+	fmt.Fprint(e.stderr, "av: "+prompt)
 	type answer struct {
 		line []byte
 		err  error

@@ -15,14 +15,14 @@ import (
 
 func TestMasterPasswordIsTakenOutOfTheEnvironment(t *testing.T) {
 	t.Setenv(passwordVariable, "horse")
-	if got := takePassword(); got != "horse" {
-		t.Fatalf("%q", got)
+	if got, err := takePassword(); err != nil || string(got) != "horse" {
+		t.Fatalf("%q, %v", got, err)
 	}
 	if got, there := os.LookupEnv(passwordVariable); there {
 		t.Fatalf("%q is still there", got)
 	}
-	if got := takePassword(); got != "" {
-		t.Fatalf("%q", got)
+	if got, err := takePassword(); err != nil || got != nil {
+		t.Fatalf("%q, %v", got, err)
 	}
 }
 
@@ -100,4 +100,26 @@ func TestInterruptedQuestionGivesTheTerminalItsEchoBack(t *testing.T) {
 		t.Error("the terminal was left without its echo")
 	}
 	_, _ = keyboard.WriteString("\n") // lets the reader go
+}
+
+func TestWrongEntryInTheKeyringLeadsToTheQuestion(t *testing.T) {
+	e, k, stderr := remembering(t, "horse")
+	if err := remember(t, e, "horse"); err != nil {
+		t.Fatal(err)
+	}
+	for account := range k.entries {
+		k.entries[account] = "donkey"
+	}
+	asking, keyboard, _ := terminal(t)
+	e = later(e)
+	e.stdin = asking.stdin
+	opened := make(chan error, 1)
+	go func() { opened <- unlock(t, e) }()
+	until(t, "silence", 30*time.Second, func() bool { return !echoes(t, e.stdin) })
+	if _, err := keyboard.WriteString("horse\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Errorf("%v: %s", err, stderr)
+	}
 }

@@ -28,7 +28,8 @@ func pruneCommand(e *env) *cobra.Command {
 		Long: `Remove what runs left that could not clean up after themselves. A run counts as
 dead when no process holds its lock; a live run's things are never touched, nor
 anything without av's labels.`,
-		Args: cobra.NoArgs,
+		Example: "  av prune",
+		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := interruptible(c.Context())
 			defer stop()
@@ -74,13 +75,27 @@ func (e *env) prune(ctx context.Context, asJSON bool) error {
 	return err
 }
 
-// endSessions makes the token and the certificate of a dead run worth nothing. It
-// needs no password.
+// endSessions makes the token and the certificate of a dead run worth nothing, in
+// whichever vault of the file it had them. It needs no password.
 func (e *env) endSessions(ctx context.Context, run string) error {
 	if vault.Absent(e.vaultOptions()) == nil {
 		return nil
 	}
-	v, err := e.openVault(ctx)
+	file, err := vault.Open(ctx, e.vaultOptions())
+	if err != nil {
+		return err
+	}
+	list, err := file.Vaults(ctx, vault.Owner())
+	for _, i := range list {
+		err = errors.Join(err, e.endRun(ctx, i.Name, run))
+	}
+	return errors.Join(err, file.Close())
+}
+
+func (e *env) endRun(ctx context.Context, name, run string) error {
+	o := e.vaultOptions()
+	o.Vault = name
+	v, err := vault.Open(ctx, o)
 	if err != nil {
 		return err
 	}

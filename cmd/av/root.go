@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // exitFailed is what av exits with when av itself could not do what was asked,
@@ -25,14 +26,23 @@ type env struct {
 	stdout io.Writer
 	stderr io.Writer
 	getenv func(string) string
+	// vault is --vault or AV_VAULT; empty: the one of `av vault use`.
+	vault string
 	// home is $AV_HOME: the vault, the run folders and nothing of anybody else's.
 	home string
-	// password is what AV_MASTER_PASSWORD held; it is no longer in the environment.
-	password string
+	// password is what AV_MASTER_PASSWORD held, or the content of --password-file once it
+	// was needed; nil if neither was given.
+	password     []byte
+	passwordFile string
+	// stdinGives names what stdin was read for: it can be read once.
+	stdinGives string
+	keyring    keyring
+	// remembered tells what became of the keyring in this process.
+	remembered recollection
 }
 
-func environment() *env {
-	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, password: takePassword()}
+func environment(password []byte) *env {
+	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, password: password, keyring: osKeyring{}}
 	e.home = e.getenv("AV_HOME")
 	if e.home == "" {
 		if dir, err := os.UserHomeDir(); err == nil {
@@ -69,9 +79,19 @@ func execute(ctx context.Context, e *env, args []string) int {
 
 // usageHint gives cobra's own errors, which have no type, the hint that all have.
 func usageHint(err error) error {
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		return err
+	}
 	for _, start := range []string{"unknown command", "accepts ", "requires "} {
 		if strings.HasPrefix(err.Error(), start) {
-			return withHint(err, "see `av help`")
+			// Cobra writes what may have been meant under it, on lines of their own.
+			text, near, _ := strings.Cut(err.Error(), "\n\nDid you mean this?\n")
+			hint := "see `av help`"
+			if names := strings.Fields(near); len(names) > 0 {
+				hint = "did you mean " + strings.Join(names, " or ") + "? " + hint
+			}
+			return withHint(errors.New(text), hint)
 		}
 	}
 	return err
@@ -89,12 +109,18 @@ func rootCommand(e *env) *cobra.Command {
 		Short:         "run a coding agent in a box that holds no credential and has one way out",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			if e.home == "" {
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := checkEmpty(c); err != nil {
+				return err
+			}
+			if err := checkVault(c); err != nil {
+				return err
+			}
+			if e.home == "" && needsHome(c) {
 				return withHint(errors.New("cannot tell where av keeps its files: neither AV_HOME nor HOME is set"),
 					"set AV_HOME to a folder of your own")
 			}
-			if !filepath.IsAbs(e.home) {
+			if e.home != "" && !filepath.IsAbs(e.home) {
 				abs, err := filepath.Abs(e.home)
 				if err != nil {
 					return fmt.Errorf("resolve AV_HOME %q: %w", e.home, err)
@@ -106,9 +132,52 @@ func rootCommand(e *env) *cobra.Command {
 	}
 	cobra.EnableCommandSorting = false
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(helpCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return withHint(err, "see `"+c.CommandPath()+" --help`")
+		return withHint(plainly(err), "see `"+c.CommandPath()+" --help`")
 	})
+	root.PersistentFlags().StringVar(&e.passwordFile, "password-file", "",
+		"read the master password from `FILE` (- is stdin); "+passwordVariable+" goes first")
+	root.PersistentFlags().StringVar(&e.vault, "vault", e.getenv("AV_VAULT"),
+		"work on the vault `NAME`; default from AV_VAULT, else the one of `av vault use`")
 	root.AddCommand(commands(e)...)
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		// Not where it is refused.
+		root.PersistentFlags().Lookup("vault").Hidden = c != root && !worksInVault(c)
+		help(c, args)
+	})
 	return root
+}
+
+// needsHome tells whether a command has to do with av's files.
+func needsHome(c *cobra.Command) bool { return c.Name() != "help" && c.Name() != "version" }
+
+// checkEmpty refuses a flag that was given and says nothing, as --from-file "$FILE" does
+// where FILE is not set: what the flag was to keep from happening would happen.
+func checkEmpty(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && err == nil {
+			err = withHint(fmt.Errorf("--%s is empty", f.Name), "give it a value, or leave it out")
+		}
+	})
+	return err
+}
+
+// plainly says what is wrong with a flag's value without the names of Go's functions.
+func plainly(err error) error {
+	text := err.Error()
+	start, _, found := strings.Cut(text, " flag: ")
+	if !found {
+		return err
+	}
+	switch {
+	case strings.Contains(text, "strconv.ParseInt"):
+		return errors.New(start + ": it takes a number")
+	case strings.Contains(text, ": time: "):
+		return errors.New(start + ": it takes a duration, such as 30s, 90m or 24h")
+	case strings.Contains(text, "strconv.ParseBool"):
+		return errors.New(start + ": it is true or false")
+	}
+	return err
 }

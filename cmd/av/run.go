@@ -13,6 +13,7 @@ import (
 
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/runner"
+	"github.com/av-project/av/vault"
 	"github.com/av-project/av/vault/policy"
 )
 
@@ -22,6 +23,7 @@ type runFlags struct {
 	image     string
 	env       []string
 	allow     []string
+	presets   []string
 	unmatched string
 	quiet     bool
 }
@@ -37,8 +39,12 @@ and adds the credential that belongs there; the command never holds one.
 --isolation=container runs it in a Docker container with no credential, no
 capability and no way out but the proxy. The folder you are in is its /workspace.
 --isolation=host (the default) only sets the proxy's variables: it keeps
-credentials out of the command's environment, and does not hold it to anything.`,
+credentials out of the command's environment, and does not hold it to anything.
+
+--preset lets the command reach what a tool needs, such as a package registry:
+` + "`av service catalog --presets`" + ` shows them.`,
 		Example: `  av run --isolation=container -- claude
+  av run --isolation=container --preset claude --preset npm -- claude
   av run --isolation=container --allow files.example.com -- make`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 || args[0] == "" {
@@ -59,9 +65,10 @@ credentials out of the command's environment, and does not hold it to anything.`
 	flags.StringVar(&f.image, "image", "", "`IMAGE` for the box (default: av's base image)")
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set `K=V`, or hand on K, in the command's environment")
 	flags.StringArrayVar(&f.allow, "allow", nil, "let `HOST[:PORT]` be reached without a credential (port 443 if none is named)")
+	flags.StringArrayVar(&f.presets, "preset", nil, "let the hosts be reached that a tool needs: `NAME`, such as npm")
 	flags.StringVar(&f.unmatched, "unmatched", "", "hosts that no service names: `deny` (default in a container) or allow (default on the host)")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
-	return c
+	return inVault(c)
 }
 
 // run is `av run`: the flags are made sense of before anything is opened or made.
@@ -72,6 +79,9 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	}
 	environment, err := e.boxEnvironment(f.env)
 	if err != nil {
+		return err
+	}
+	if err := e.takeStdin("the command its input"); err != nil {
 		return err
 	}
 	// From here on signals are the command's.
@@ -108,7 +118,13 @@ func (e *env) runSpec(ctx context.Context, f runFlags, spec runner.Spec) (int, e
 	if err := spec.Broker.(*broker).ready(ctx); err != nil {
 		return 0, err
 	}
-	var err error
+	list, err := presets(f.presets)
+	if err != nil {
+		return 0, err
+	}
+	if err := e.tellMissing(ctx, spec.Broker.(*broker).vault, list, f.quiet); err != nil {
+		return 0, err
+	}
 	if spec.Workspace, err = os.Getwd(); err != nil {
 		return 0, withHint(fmt.Errorf("find the folder that we are in: %w", err), "it may have been removed: cd to another")
 	}
@@ -129,33 +145,31 @@ func (e *env) runSpec(ctx context.Context, f runFlags, spec runner.Spec) (int, e
 }
 
 // grant is what the run's session may do, from the flags.
-func (f runFlags) grant() (g sessionGrant, err error) {
+func (f runFlags) grant() (g vault.Grant, err error) {
 	switch f.isolation {
 	case "container":
-		g.unmatched = policy.Deny
+		g.Unmatched = policy.Deny
 	case "host":
-		g.unmatched = policy.Allow
+		g.Unmatched = policy.Allow
 		if f.image != "" {
 			return g, withHint(errors.New("--image needs a container"), "add --isolation=container")
 		}
 	default:
 		return g, withHint(fmt.Errorf("unknown isolation %q", f.isolation), "use --isolation=host or --isolation=container")
 	}
-	switch f.unmatched {
-	case "":
-	case string(policy.Deny), string(policy.Allow):
-		g.unmatched = policy.Unmatched(f.unmatched)
-	default:
-		return g, withHint(fmt.Errorf("unknown answer %q for hosts that no service names", f.unmatched), "use --unmatched=deny or --unmatched=allow")
-	}
-	for _, a := range f.allow {
-		target, err := policy.ParseTarget(a, 443)
-		if err != nil {
-			return g, fmt.Errorf("--allow: %w", err)
+	if f.unmatched != "" {
+		if g.Unmatched, err = unmatchedHosts(f.unmatched); err != nil {
+			return g, err
 		}
-		g.allow = append(g.allow, target)
 	}
-	return g, nil
+	if g.Allow, err = targets(f.allow); err != nil {
+		return g, err
+	}
+	list, err := presets(f.presets)
+	for _, p := range list {
+		g.Allow = append(g.Allow, p.Allow...)
+	}
+	return g, err
 }
 
 // boxEnvironment is what --env asks for. A name alone hands our own value on.
@@ -182,6 +196,6 @@ func (e *env) boxEnvironment(flags []string) ([]string, error) {
 // say prints one line of av's own to the person who waits.
 func (e *env) say(quiet bool, text string) {
 	if !quiet {
-		fmt.Fprintln(e.stderr, "av: "+text)
+		e.tell("%s", text)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -18,7 +17,15 @@ import (
 const maxServicesFile = 8 << 20
 
 func serviceCommand(e *env) *cobra.Command {
-	return group("service", "say which host gets which credential", serviceSet(e), serviceList(e))
+	c := group("service", "say which host gets which credential",
+		serviceSet(e), serviceList(e), serviceAdd(e), serviceRemove(e), serviceEnable(e), serviceDisable(e), serviceTest(e), serviceCatalog(e))
+	c.Long = `A service says which requests may go to a host, and which credential the proxy puts into
+them. What runs sees a change within a second.
+
+The quick way is the catalog: ` + "`av service catalog`" + ` shows well-known services, and
+` + "`av service add github`" + ` adds one. Everything else goes into a file: see
+` + "`av service set --help`" + `.`
+	return inVault(c)
 }
 
 func serviceSet(e *env) *cobra.Command {
@@ -29,22 +36,47 @@ func serviceSet(e *env) *cobra.Command {
 		Long: `Replace all services by those of a YAML file, all or none, and print what changed:
 
   services:
-    - name: github
-      host: api.github.com
+    - name: github                  # a name of your own
+      host: "*.github.com"          # exact, or * for one label; with :port if not 443
+      path: /api/*                  # optional: * is anything, slashes too
+      methods: [GET, POST]          # optional: all
       auth: {type: bearer, token: GITHUB_TOKEN}
 
-auth is bearer (token), api-key (key, header, prefix) or passthrough. A host is one
-exact name, with :port if it is not 443. token and key name credentials of the vault.`,
-		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if file == "" {
-				return withHint(errors.New("no services file was named"), "av service set -f FILE, or -f - for stdin")
+auth is one of
+  bearer        token                        Authorization: Bearer ...
+  basic         username, password           password may be left out
+  api-key       key, header, prefix          header is Authorization if left out
+  custom        headers: {X-Key: "{{ KEY }}"}
+  passthrough                                nothing is added or taken away
+
+token, username, password and key name credentials of the vault, as KEY in a header
+does. A service may also have
+
+  substitutions: [{key: SID, placeholder: __sid__, in: [path, query]}]
+  upstream: {address: "10.1.2.3:8443", ca: corp-ca.pem}
+  enabled: false
+
+Of the services that match a request the most exact one counts: exact host before *,
+longest path up to its first *, then the first. What none of them matches on a host that
+they cover is denied. All of it is in docs/services.md.`,
+		Example: `  av service set -f services.yaml
+  av service list > services.yaml`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if file == "" || len(args) > 0 {
+				return withHint(errors.New("name one services file, with -f"), "av service set -f FILE, or -f - for stdin")
 			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
 			return e.withVault(c.Context(), func(ctx context.Context, v *vault.Vault) error { return e.setServices(ctx, v, file) })
 		},
 	}
-	c.Flags().StringVarP(&file, "file", "f", "", "read the services from `FILE`, or from stdin if it is -")
+	servicesFlag(c, &file)
 	return c
+}
+
+func servicesFlag(c *cobra.Command, file *string) {
+	c.Flags().StringVarP(file, "file", "f", "", "read the services from `FILE`, or from stdin if it is -")
 }
 
 func (e *env) setServices(ctx context.Context, v *vault.Vault, file string) error {
@@ -52,14 +84,26 @@ func (e *env) setServices(ctx context.Context, v *vault.Vault, file string) erro
 	if err != nil {
 		return err
 	}
+	return e.changeServices(ctx, v, func() error { return v.SetServices(ctx, vault.Owner(), services) })
+}
+
+// changeServices makes a change and prints what became of the services.
+func (e *env) changeServices(ctx context.Context, v *vault.Vault, change func() error) error {
 	before, err := v.Services(ctx, vault.Owner())
 	if err != nil {
 		return err
 	}
-	if err := v.SetServices(ctx, vault.Owner(), services); err != nil {
+	if err := change(); err != nil {
 		return err
 	}
-	lines := difference(before, services)
+	after, err := v.Services(ctx, vault.Owner())
+	if err != nil {
+		return err
+	}
+	lines, err := difference(before, after)
+	if err != nil {
+		return err
+	}
 	for _, line := range lines {
 		fmt.Fprintln(e.stdout, line)
 	}
@@ -72,6 +116,9 @@ func (e *env) setServices(ctx context.Context, v *vault.Vault, file string) erro
 // readServices reads a services file. Files that it names are looked for beside it.
 func (e *env) readServices(file string) ([]policy.Service, error) {
 	if file == "-" {
+		if err := e.takeStdin("the services"); err != nil {
+			return nil, err
+		}
 		src, err := io.ReadAll(io.LimitReader(e.stdin, maxServicesFile))
 		if err != nil {
 			return nil, fmt.Errorf("read the services from stdin: %w", err)
@@ -90,45 +137,18 @@ func (e *env) readServices(file string) ([]policy.Service, error) {
 	})
 }
 
-// readBounded reads what of a file could be of use; who parses it says that it is
-// too long.
-func readBounded(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, maxServicesFile))
-}
-
-// difference says what became of each service, by name.
-func difference(before, after []policy.Service) (lines []string) {
-	was, is := map[string]policy.Service{}, map[string]policy.Service{}
-	for _, s := range before {
-		was[s.Name] = s
-	}
-	for _, s := range after {
-		is[s.Name] = s
-		if old, known := was[s.Name]; !known {
-			lines = append(lines, "added "+s.Name)
-		} else if !old.Equal(s) {
-			lines = append(lines, "changed "+s.Name)
-		}
-	}
-	for _, s := range before {
-		if _, stays := is[s.Name]; !stays {
-			lines = append(lines, "removed "+s.Name)
-		}
-	}
-	return lines
-}
+func readBounded(name string) ([]byte, error) { return readUpTo(name, maxServicesFile) }
 
 func serviceList(e *env) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "print the services as `av service set` reads them",
-		Args:  noArgs,
+		Long: `Print the services as YAML. ` + "`av service set -f`" + ` reads it back to the same thing, so that
+this is also the way to edit them. No value of a credential is in it.`,
+		Example: `  av service list > services.yaml
+  av service list --json`,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return e.withVault(c.Context(), func(ctx context.Context, v *vault.Vault) error {
 				services, err := v.Services(ctx, vault.Owner())
@@ -147,6 +167,6 @@ func serviceList(e *env) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(c, &asJSON)
 	return c
 }

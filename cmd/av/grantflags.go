@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/av-project/av/vault"
+	"github.com/av-project/av/vault/policy"
+)
+
+// requestFlags are what a session would be opened with.
+type requestFlags struct {
+	allow     []string
+	presets   []string
+	unmatched string
+}
+
+func (f *requestFlags) add(c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.allow, "allow", nil, "let `HOST[:PORT]` be reached without a credential (port 443 if none is named)")
+	c.Flags().StringArrayVar(&f.presets, "preset", nil, "let the hosts be reached that a tool needs: `NAME`, such as npm")
+	c.Flags().StringVar(&f.unmatched, "unmatched", string(policy.Deny), "hosts that no service names: `deny` or allow")
+}
+
+func (f requestFlags) grant() (g vault.Grant, err error) {
+	if g.Unmatched, err = unmatchedHosts(f.unmatched); err != nil {
+		return g, err
+	}
+	if g.Allow, err = targets(f.allow); err != nil {
+		return g, err
+	}
+	list, err := presets(f.presets)
+	for _, p := range list {
+		g.Allow = append(g.Allow, p.Allow...)
+	}
+	return g, err
+}
+
+// unmatchedHosts is what --unmatched says.
+func unmatchedHosts(answer string) (policy.Unmatched, error) {
+	switch u := policy.Unmatched(answer); u {
+	case policy.Deny, policy.Allow:
+		return u, nil
+	}
+	return "", withHint(fmt.Errorf("unknown answer %q for hosts that no service names", answer), "use --unmatched=deny or --unmatched=allow")
+}
+
+// targets are what --allow names.
+func targets(allow []string) (out []policy.Target, err error) {
+	for _, a := range allow {
+		target, err := policy.ParseTarget(a, policy.DefaultPort)
+		if err != nil {
+			return nil, elseHint(fmt.Errorf("--allow: %w", err), "name HOST, or HOST:PORT")
+		}
+		out = append(out, target)
+	}
+	return out, nil
+}
+
+// targetName is a target as --allow takes it: without the port that it has when none is said.
+func targetName(t policy.Target) string { return strings.TrimSuffix(t.String(), ":443") }
+
+func targetNames(list []policy.Target) string {
+	names := make([]string, len(list))
+	for i, t := range list {
+		names[i] = targetName(t)
+	}
+	return strings.Join(names, ", ")
+}
