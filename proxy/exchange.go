@@ -33,6 +33,8 @@ type exchange struct {
 	closing bool
 	// carried: the answer reached its end.
 	carried bool
+	// length is the length of the upstream's body, if it said so; else -1.
+	length int64
 	// silent: others are the record of this one.
 	silent bool
 }
@@ -41,6 +43,7 @@ func (l *link) open(w http.ResponseWriter, r *http.Request) *exchange {
 	return &exchange{
 		ResponseWriter: w,
 		link:           l,
+		length:         -1,
 		began:          time.Now(),
 		entry:          vault.Entry{Time: l.now(), Method: r.Method, Path: pathOf(r), Proto: r.Proto},
 		major:          r.ProtoMajor,
@@ -63,10 +66,16 @@ func (x *exchange) record() {
 	if late := x.late.Load(); late != nil {
 		e.Reason = *late
 	}
-	if !x.carried && e.Reason == "" {
+	if !x.whole() && e.Reason == "" {
 		e.Reason = reasonGone
 	}
 	x.link.recorder.Record(*e)
+}
+
+// whole tells whether the client was given all of its answer. Who has read the last byte
+// may hang up at once, while the handler still waits for the upstream's end.
+func (x *exchange) whole() bool {
+	return x.carried || x.entry.Status != 0 && x.length >= 0 && x.received.Load() >= x.length
 }
 
 func (x *exchange) of(s *vault.Session) {

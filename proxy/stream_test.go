@@ -221,3 +221,25 @@ func TestUpstreamThatBreaksOffBreaksTheAnswerOff(t *testing.T) {
 		})
 	}
 }
+
+// Found by a client that hung up with the last byte, as most do: its request was recorded
+// as broken off now and then.
+func TestClientThatHasItsWholeAnswerDidNotBreakItOff(t *testing.T) {
+	w, _ := vendor(t, func(rw http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("the upstream is asked over %s: its answer ends with the length", r.Proto)
+		}
+		rw.Header().Set("Content-Length", "5")
+		_, err := io.WriteString(rw, "hello")
+		must(t, err)
+		must(t, http.NewResponseController(rw).Flush())
+		<-r.Context().Done() // all is said, and the stream stays open
+	})
+	res := try(w.clientOf(byCertificate, false).Get("https://" + apiHost + "/"))(t)
+	if body := read(t, res); body != "hello" {
+		t.Errorf("got %q", body)
+	}
+	if e := w.records(); len(e) != 1 || e[0].Status != 200 || e[0].Reason != "" {
+		t.Errorf("records %+v", e)
+	}
+}

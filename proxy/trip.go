@@ -78,6 +78,9 @@ func (t *trip) answered(res *http.Response) error {
 		// HTTP/2 may have both; HTTP/1 has trailers only where it counts no bytes.
 		res.Header.Del("Content-Length")
 	}
+	if res.Request.Method != http.MethodHead {
+		t.x.length = res.ContentLength
+	}
 	sized := res.ContentLength >= 0 || res.Body == http.NoBody
 	res.Body = &responseBody{res.Body, t, res.Request.Context(), sized}
 	return nil
@@ -105,7 +108,7 @@ func (t *trip) failed(_ http.ResponseWriter, r *http.Request, err error) {
 // does not.
 func (t *trip) brokenOff(ctx context.Context) {
 	// A WebSocket ends without a word, whoever ends it.
-	if socket := t.x.entry.Status == http.StatusSwitchingProtocols; t.x.entry.Reason == "" && (socket || !t.x.carried) {
+	if socket := t.x.entry.Status == http.StatusSwitchingProtocols; t.x.entry.Reason == "" && (socket || !t.x.whole()) {
 		t.x.entry.Reason = t.ended(ctx)
 	}
 }
