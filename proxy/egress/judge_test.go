@@ -49,8 +49,8 @@ func TestOnlyPublicAddressesMayBeDialled(t *testing.T) {
 		{"fc00::1", "private address"}, {"fd12:3456::1", "private address"}, {"fec0::1", "site-local address"},
 		{"ff02::1", "multicast address"},
 		{"2001:db8::1", "documentation address"}, {"3fff::1", "documentation address"},
-		{"2001:2::1", "benchmarking address"}, {"2001:10::1", "reserved address"}, {"2001:20::1", "reserved address"},
-		{"100::1", "reserved address"}, {"5f00::1", "reserved address"}, {"4000::1", "reserved address"}, {"64:ff9a::1", "reserved address"},
+		{"2001:2::1", "benchmarking address"}, {"2001:10::1", "ORCHID"}, {"2001:20::1", "ORCHID"}, {"2001:30::1", "drone identifier"},
+		{"100::1", "discard-only address"}, {"5f00::1", "segment identifier"}, {"4000::1", "reserved address"}, {"64:ff9a::1", "reserved address"},
 
 		// An IPv4 address in every IPv6 disguise.
 		{"::ffff:10.0.0.1", "private address"}, {"::ffff:127.0.0.1", "loopback address"},
@@ -65,6 +65,11 @@ func TestOnlyPublicAddressesMayBeDialled(t *testing.T) {
 		{"2001:0:808:808::f7f7:f7f7", "Teredo address"},
 		{"2001:0:a9fe:a9fe::1", reasonMetadata},       // as the Teredo server
 		{"2001:0:808:808::5601:5601", reasonMetadata}, // as the Teredo client, bits flipped
+		{"::ffff:0:8.8.8.8", "IPv4-translated address"}, {"::ffff:0:169.254.169.254", reasonMetadata},
+		{"2606:4700::5efe:a00:1", "ISATAP address"}, {"2606:4700::200:5efe:808:808", "ISATAP address"},
+		{"2606:4700::5efe:a9fe:a9fe", reasonMetadata},
+		{"2606:4700:64::169.254.169.254", reasonMetadata},                  // NAT64 under a network's own prefix
+		{"2606:4700::100:5efe:808:808", ""}, {"2606:4700:64::8.8.8.8", ""}, // controls
 	} {
 		if got := judge(netip.MustParseAddr(c.addr)); got != c.want {
 			t.Errorf("%s: %q, want %q", c.addr, got, c.want)
@@ -88,7 +93,13 @@ func TestGrantCoversAllButMetadata(t *testing.T) {
 		{"[::169.254.169.254]:80", reasonMetadata},
 		{"[64:ff9b::169.254.169.254]:80", reasonMetadata},
 		{"[64:ff9b:1::169.254.169.254]:80", reasonMetadata},
+		{"[64:ff9b:1:a9fe:a9:fe00::]:80", reasonMetadata},
 		{"[2002:a9fe:a9fe::1]:80", reasonMetadata},
+		{"[2001:0:a9fe:a9fe::1]:80", reasonMetadata},
+		{"[2001:0:808:808::5601:5601]:80", reasonMetadata},
+		{"[::ffff:0:169.254.169.254]:80", reasonMetadata},
+		{"[fd00::5efe:a9fe:a9fe]:80", reasonMetadata},
+		{"[fd00:64::169.254.169.254]:80", reasonMetadata}, {"[fd00:64::10.1.2.3]:80", ""},
 		{"[fd00:ec2::254]:80", reasonMetadata},
 		{"[fd00:ec2::254%eth0]:80", reasonMetadata},
 	} {

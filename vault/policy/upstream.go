@@ -40,7 +40,9 @@ func (m mapping) upstream(readFile func(string) ([]byte, error)) (Upstream, erro
 var metadata = []netip.Addr{
 	netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("169.254.170.2"), netip.MustParseAddr("169.254.170.23"),
 	netip.MustParseAddr("168.63.129.16"), netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("192.0.0.192"),
+	netip.MustParseAddr("169.254.169.252"), netip.MustParseAddr("169.254.0.23"), netip.MustParseAddr("169.254.42.42"), netip.MustParseAddr("100.96.0.96"),
 	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd00:ec2::23"), netip.MustParseAddr("fd20:ce::254"),
+	netip.MustParseAddr("fd00:42::42"), netip.MustParseAddr("fd00:a9fe:a9fe::1"), netip.MustParseAddr("fe80::a9fe:a9fe"),
 }
 
 func (m mapping) address() (netip.AddrPort, error) {
