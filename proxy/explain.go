@@ -25,6 +25,14 @@ func explain(err error, t policy.Target) refusal {
 			message: refused.Error(), hint: refused.Hint(),
 		}
 	}
+	// Before all others: what it wraps is about the proxy and not the target.
+	if failed, ok := errors.AsType[*egress.ProxyError](err); ok {
+		if isTimeout(err) {
+			f.status = http.StatusGatewayTimeout
+		}
+		f.code, f.message, f.hint = "upstream_proxy_failed", failed.Error(), failed.Hint()
+		return f
+	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		f.code, f.message = "unresolved", fmt.Sprintf("%s cannot be resolved", t.Host)
 		if dns.IsNotFound {

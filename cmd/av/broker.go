@@ -10,7 +10,6 @@ import (
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/proxy"
 	"github.com/av-project/av/proxy/ca"
-	"github.com/av-project/av/proxy/egress"
 	"github.com/av-project/av/runner"
 	"github.com/av-project/av/vault"
 )
@@ -20,6 +19,7 @@ import (
 type broker struct {
 	open   func(context.Context) (*vault.Vault, error)
 	grant  vault.Grant // of the run's session
+	way    wayOut
 	logger *slog.Logger
 
 	vault *vault.Vault
@@ -44,7 +44,7 @@ func (b *broker) ready(ctx context.Context) (err error) {
 	b.ca = certificate
 	b.proxy, err = proxy.New(proxy.Config{
 		Authority: authority, Sessions: own{b}, Recorder: b.vault,
-		Guard: egress.New(net.DefaultResolver, &net.Dialer{}), Logger: b.logger, Now: time.Now,
+		Guard: b.way.guard, RootCAs: b.way.roots, Logger: b.logger, Now: time.Now,
 	})
 	return err
 }

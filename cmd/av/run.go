@@ -81,6 +81,10 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	if err != nil {
 		return err
 	}
+	way, err := e.wayOut()
+	if err != nil {
+		return err
+	}
 	if err := e.takeStdin("the command its input"); err != nil {
 		return err
 	}
@@ -90,7 +94,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
 	defer signal.Stop(signals)
 
-	broker := &broker{open: e.openVault, grant: grant, logger: e.logger()}
+	broker := &broker{open: e.openVault, grant: grant, way: way, logger: e.logger()}
 	spec := runner.Spec{
 		Home: e.home, Command: command, Env: environment, Image: f.image,
 		Broker:  broker,

@@ -1,6 +1,7 @@
 // Package egress opens the proxy's connections to upstreams.
 // Whatever name it is given, it dials only addresses that it has judged: public ones,
-// and those that an operator granted.
+// and those that an operator granted. Through a proxy of the network it does not dial
+// by itself; what it judges then is told at dialThrough.
 package egress
 
 import (
@@ -27,10 +28,27 @@ type Guard struct {
 	resolver Resolver
 	dialer   Dialer
 	hosts    string // the file of names that this machine knows by itself
+	allow    Ranges
+	proxy    *Proxy // nil: none
 }
 
+// Option is what an operator wants otherwise.
+type Option func(*Guard)
+
+// Allow lets every host have addresses in ranges.
+func Allow(ranges Ranges) Option { return func(g *Guard) { g.allow = ranges } }
+
+// Through makes p the way to all hosts that are not inside.
+func Through(p *Proxy) Option { return func(g *Guard) { g.proxy = p } }
+
 // New makes a Guard. A program hands in net.DefaultResolver and a net.Dialer.
-func New(r Resolver, d Dialer) *Guard { return &Guard{resolver: r, dialer: d, hosts: "/etc/hosts"} }
+func New(r Resolver, d Dialer, options ...Option) *Guard {
+	g := &Guard{resolver: r, dialer: d, hosts: "/etc/hosts"}
+	for _, option := range options {
+		option(g)
+	}
+	return g
+}
 
 // Refused says that the guard would not dial, and why.
 type Refused struct {
@@ -48,10 +66,10 @@ func (e *Refused) Error() string {
 
 // Hint is what an operator does who means it.
 func (e *Refused) Hint() string {
-	if e.Reason == reasonMetadata {
+	if e.Reason == reasonMetadata || !e.Addr.IsValid() {
 		return ""
 	}
-	return "if that address is meant, name it as upstream.address of a service"
+	return "if that address is meant, name it as upstream.address of a service, or its range in AV_EGRESS_ALLOW"
 }
 
 // Dial connects to host, which is a name or an IP literal. A valid grant is dialled
@@ -63,27 +81,48 @@ func (g *Guard) Dial(ctx context.Context, host string, port uint16, grant netip.
 		}
 		return g.dialFirst(ctx, []netip.AddrPort{grant})
 	}
-	addrs, err := g.resolve(ctx, host)
+	if g.proxy != nil && !g.proxy.spares(host, port) {
+		return g.dialThrough(ctx, host, port)
+	}
+	addrs, err := g.resolve(ctx, host, complete(host))
 	if err != nil {
 		return nil, err
 	}
-	// One bad answer condemns the name: an honest one has none, and a rebinding one
-	// could have the good answer tried first and time out.
+	if _, err := g.judge(host, addrs); err != nil {
+		return nil, err
+	}
+	return g.dialFirst(ctx, targets(addrs, port))
+}
+
+// judge condemns a name for one bad answer: an honest one has none, and a rebinding one
+// could have the good answer tried first and time out. inside says that one of the
+// addresses is fit only because an operator allowed it.
+func (g *Guard) judge(host string, addrs []netip.Addr) (inside bool, err error) {
 	for _, addr := range addrs {
-		if reason := judge(addr); reason != "" {
-			return nil, &Refused{host, addr, reason}
+		reason := judge(addr)
+		switch {
+		case reason == "":
+		case g.allow.cover(addr):
+			inside = true
+		default:
+			return false, &Refused{host, addr, reason}
 		}
 	}
-	targets := make([]netip.AddrPort, 0, maxAttempts)
+	return inside, nil
+}
+
+// targets are the first of addrs, as they are dialled.
+func targets(addrs []netip.Addr, port uint16) []netip.AddrPort {
+	out := make([]netip.AddrPort, 0, maxAttempts)
 	for _, addr := range addrs[:min(len(addrs), maxAttempts)] {
-		targets = append(targets, netip.AddrPortFrom(addr.Unmap(), port))
+		out = append(out, netip.AddrPortFrom(addr.Unmap(), port))
 	}
-	return g.dialFirst(ctx, targets)
+	return out
 }
 
 // resolve is the only look-up: what it returns is judged and dialled, because a name
-// can change its answer between two look-ups.
-func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+// can change its answer between two look-ups. query is the name as a resolver is asked.
+func (g *Guard) resolve(ctx context.Context, host, query string) ([]netip.Addr, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}, nil
 	}
@@ -92,9 +131,7 @@ func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	// The dot says that the name is complete. Without it a resolver may go through
-	// its search list and find billing.corp.example for billing.
-	addrs, err := g.resolver.LookupNetIP(ctx, "ip", strings.TrimSuffix(host, ".")+".")
+	addrs, err := g.resolver.LookupNetIP(ctx, "ip", query)
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", host, err)
 	}
@@ -103,5 +140,9 @@ func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 	}
 	return addrs, nil
 }
+
+// complete says with a dot that the name is. Without it a resolver may go through its
+// search list and find billing.corp.example for billing.
+func complete(host string) string { return strings.TrimSuffix(host, ".") + "." }
 
 var errNoAddress = errors.New("the name has no address")
