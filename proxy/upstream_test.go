@@ -271,6 +271,8 @@ func TestReasonsAreInOurOwnWords(t *testing.T) {
 		code   string
 	}{
 		{&egress.Refused{Host: apiHost, Reason: "private address"}, 403, "egress_refused"},
+		{fmt.Errorf("%w: %w", &egress.ProxyError{}, &tls.CertificateVerificationError{Err: errors.New(secret)}), 502, "upstream_proxy_failed"},
+		{fmt.Errorf("%w: %w", &egress.ProxyError{}, os.ErrDeadlineExceeded), 504, "upstream_proxy_failed"},
 		{&net.DNSError{IsNotFound: true, Name: secret}, 502, "unresolved"},
 		{&net.DNSError{IsTimeout: true, Server: secret}, 502, "unresolved"},
 		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, 502, "untrusted"},

@@ -60,6 +60,7 @@ type setup struct {
 	allow     []string
 	unmatched policy.Unmatched
 	roots     *x509.CertPool
+	egress    []egress.Option
 	listener  func(net.Listener) net.Listener
 	now       func() time.Time
 	holdFor   time.Duration
@@ -90,7 +91,7 @@ func newWorld(t testing.TB, s setup) *world {
 	w.opened = w.session(s)
 
 	w.proxy = try(New(Config{
-		Authority: w.authority, Sessions: w.vault, Recorder: w.ledger, Guard: egress.New(w.names, w.names),
+		Authority: w.authority, Sessions: w.vault, Recorder: w.ledger, Guard: egress.New(w.names, w.names, s.egress...),
 		Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    s.now, RootCAs: s.roots,
 	}))(t)
