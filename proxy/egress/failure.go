@@ -39,16 +39,13 @@ type said struct {
 func (s *said) Error() string { return s.reason }
 
 // failed finds the words for what went wrong.
-func (p *Proxy) failed(ctx context.Context, target string, err error) error {
+func (p *Proxy) failed(target string, err error) error {
 	e := &ProxyError{Proxy: p.String(), Target: target, cause: err, hint: "look at AV_UPSTREAM_PROXY, and whether the proxy runs"}
 	known, isKnown := errors.AsType[*said](err)
 	_, isDNS := errors.AsType[*net.DNSError](err)
 	switch {
 	case isKnown:
 		e.Reason, e.hint, e.far = known.reason, known.hint, known.far
-	case ctx.Err() != nil:
-		// An error of the connection may be the deadline's that we set on it.
-		e.Reason, e.cause = "it does not answer in time", ctx.Err()
 	case isDNS, errors.Is(err, errNoAddress):
 		e.Reason = "its name cannot be resolved"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -69,7 +69,7 @@ func (g *Guard) ask(ctx context.Context, target string) (_ net.Conn, err error) 
 	p := g.proxy
 	bare, err := g.reach(ctx)
 	if err != nil {
-		return nil, p.failed(ctx, target, err)
+		return nil, p.failed(target, err)
 	}
 	conn := bare
 	stop := context.AfterFunc(ctx, func() { _ = bare.SetDeadline(time.Unix(1, 0)) })
@@ -88,7 +88,7 @@ func (g *Guard) ask(ctx context.Context, target string) (_ net.Conn, err error) 
 	}
 	if err != nil {
 		_ = conn.Close()
-		return nil, p.failed(ctx, target, err)
+		return nil, p.failed(target, err)
 	}
 	return conn, nil
 }
