@@ -25,10 +25,16 @@ const (
 // Entry is the record of one request, denied CONNECT or failed tunnel.
 type Entry = store.Entry
 
-// Record hands e to the one writer. It does not wait for the disk, unless the writer
-// is a whole queue behind: a record is never dropped to save time. Past what is kept
-// for one session it is only counted.
-func (v *Vault) Record(e Entry) { v.records.add(trim(e)) }
+// Record hands e to the one writer. It does not wait for the disk, unless the writer is
+// a whole queue behind; and if it stays there, the record is counted as lost. Denials
+// that are alike share one record, which counts them. Past what is kept for one session
+// a record is only counted.
+func (v *Vault) Record(e Entry) {
+	if e.Time.IsZero() {
+		e.Time = v.o.Now() // or it would be the oldest, and the first to go
+	}
+	v.records.add(trim(e))
+}
 
 // trim bounds what a client wrote, and drops the query even if the caller did not:
 // it may hold a secret.
@@ -42,7 +48,7 @@ func trim(e Entry) Entry {
 	}
 	e.Path = clip(e.Path, limit)
 	e.Reason = clip(e.Reason, maxReason)
-	for _, s := range []*string{&e.Session, &e.Run, &e.Method, &e.Host, &e.Service, &e.Rule, &e.Upstream, &e.Proto} {
+	for _, s := range []*string{&e.Session, &e.Run, &e.Method, &e.Host, &e.Service, &e.Rule, &e.Upstream, &e.Proto, &e.UpstreamProto, &e.Scheme} {
 		*s = clip(*s, maxName)
 	}
 	return e
@@ -106,8 +112,12 @@ func (v *Vault) Requests(ctx context.Context, c Caller, run string, limit int) (
 	if _, err := v.records.flush(ctx); err != nil {
 		return nil, err
 	}
+	return v.newest(ctx, store.Query{Run: run}, limit)
+}
+
+func (v *Vault) newest(ctx context.Context, q store.Query, limit int) (entries []Entry, err error) {
 	err = v.db.View(ctx, func(tx *store.Tx) (err error) {
-		entries, err = tx.Entries(v.id, run, limit)
+		entries, err = tx.Entries(v.id, q, limit)
 		return err
 	})
 	return entries, err

@@ -18,7 +18,8 @@ func TestRecordComesBackAsItWas(t *testing.T) {
 	want := vault.Entry{
 		Time: newClock().Now(), Session: "s", Run: "r", Method: "GET", Host: "api.test", Port: 443, Path: "/v1/x", Service: "api",
 		Keys: []string{"A", "B"}, Allowed: true, Rule: "service api", Reason: "why", Upstream: "203.0.113.10:443", Status: 200,
-		BytesIn: 1 << 40, BytesOut: 2, Duration: 3 * time.Millisecond, Proto: "HTTP/1.1",
+		BytesIn: 1 << 40, BytesOut: 2, Duration: 3 * time.Millisecond, Proto: "HTTP/1.1", UpstreamProto: "HTTP/2.0", Scheme: "https",
+		Queue: 1, Dial: 2, TLS: 3, FirstByte: 4, Count: 1,
 	}
 	v.Record(want)
 	v.Record(vault.Entry{Time: want.Time, Run: "other"})
@@ -101,8 +102,8 @@ func TestRecordsAreBoundedAndHoldNoQuery(t *testing.T) {
 	v, _ := newVault(t, newClock())
 	long := strings.Repeat("é", 100_000)
 	v.Record(vault.Entry{Run: "r", Path: "/p?token=secret", Method: long, Host: long, Reason: long})
-	v.Record(vault.Entry{Run: "r", Path: "/p#secret"})
-	v.Record(vault.Entry{Run: "r", Path: "/" + long + "\xff"})
+	v.Record(vault.Entry{Run: "r", Path: "/p#secret", Host: "other.test"})
+	v.Record(vault.Entry{Run: "r", Path: "/" + long + "\xff", Host: "third.test"})
 	v.Record(vault.Entry{Run: "r", Path: "/" + long, Allowed: true})
 	got, err := v.Requests(t.Context(), owner, "r", 0)
 	if err != nil || len(got) != 4 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/av-project/av/vault/store"
@@ -13,18 +14,17 @@ import (
 
 const (
 	recordQueue = 4096 // records that may wait for the disk
-	recordBatch = 512  // records in one transaction
 
-	// keptPerSession and keptNameless are how many records one process keeps of one
-	// session, and of all requests that had none: an agent that asks and is refused as
+	// These are how many records one process keeps of what one session was allowed, of
+	// what it was denied, and of all requests that had no session: an agent that asks as
 	// fast as it can would fill the disk, and nobody reads the rest.
 	keptPerSession = 100_000
+	keptDenied     = 10_000
 	keptNameless   = 10_000
 
-	// busyPatience is how long a batch waits, beyond the store's own waiting, while
-	// another process writes. Meanwhile the queue fills, and then requests wait.
-	busyPatience = 10 * time.Minute
-	busyPause    = 100 * time.Millisecond
+	// maxRecordWait is how long a request waits for room in the queue. Then its record is
+	// counted as lost: a disk that stands still is no reason for the proxy to.
+	maxRecordWait = time.Second
 )
 
 // recorder writes records in batches, from one goroutine, which close waits for.
@@ -35,27 +35,36 @@ type recorder struct {
 	vault  string
 	log    *slog.Logger
 	kept   ceiling
+	folds  folds
+	// tidy, if there is one, removes some of what is too old or too much, and tells
+	// whether there is more.
+	tidy func(context.Context) (more bool, err error)
 
 	sending sync.RWMutex // held by senders, so that close knows when there are none
 	closed  bool
 	queue   chan item
 	stopped chan struct{}
 
+	lost   atomic.Int64
+	behind atomic.Bool // the queue was full for as long as a request waits
+
 	// Of the writer alone, until stopped is closed.
-	lost int
-	err  error
+	err    error
+	untidy int // records since the history was last looked through
 }
 
-// item is a record, or a question how many are lost once all before it are written.
+// item is a record, or a row that others are folded into, or a question how many are
+// lost once all before it are written.
 type item struct {
-	entry Entry
+	entry *Entry
+	fold  *fold
 	lost  chan<- int
 }
 
-func newRecorder(ctx context.Context, db *store.DB, vault string, log *slog.Logger) *recorder {
+func newRecorder(ctx context.Context, db *store.DB, vault string, log *slog.Logger, tidy func(context.Context) (bool, error)) *recorder {
 	r := &recorder{
-		ctx: ctx, update: db.Update, vault: vault, log: log,
-		kept:  ceiling{perSession: keptPerSession, nameless: keptNameless},
+		ctx: ctx, update: db.Update, vault: vault, log: log, tidy: tidy, untidy: tidyAfter,
+		kept:  ceiling{perSession: keptPerSession, denied: keptDenied, nameless: keptNameless},
 		queue: make(chan item, recordQueue), stopped: make(chan struct{}),
 	}
 	go r.write()
@@ -69,12 +78,53 @@ func (r *recorder) add(e Entry) {
 		r.log.Error("a request came after the vault was closed and is not recorded", "host", e.Host)
 		return
 	}
+	e.Count = max(e.Count, 1)
+	if foldable(e) {
+		if into, tell := r.folds.take(e); into != nil {
+			if tell {
+				r.send(item{fold: into})
+			}
+			return
+		}
+	}
 	keep, first := r.kept.take(e)
 	if first {
 		r.log.Error("the requests that follow are counted and not recorded: there are too many", "session", e.Session, "run", e.Run)
 	}
-	if keep {
-		r.queue <- item{entry: e}
+	switch {
+	case !keep:
+	case foldable(e):
+		r.send(item{fold: r.folds.open(e)})
+	default:
+		r.send(item{entry: &e})
+	}
+}
+
+// send waits for room in the queue, but not for ever; and not each time anew while the
+// writer does not move at all.
+func (r *recorder) send(i item) {
+	select {
+	case r.queue <- i:
+		r.behind.Store(false)
+		return
+	default:
+	}
+	if !r.behind.Load() {
+		patience := time.NewTimer(maxRecordWait)
+		defer patience.Stop()
+		select {
+		case r.queue <- i:
+			return
+		case <-patience.C:
+		}
+	}
+	n := 1
+	if i.fold != nil {
+		n = r.folds.settle(i.fold).Count
+	}
+	r.lost.Add(int64(n))
+	if !r.behind.Swap(true) {
+		r.log.Error("cannot record requests as fast as they come: some are counted and not recorded")
 	}
 }
 
@@ -110,91 +160,12 @@ func (r *recorder) close() error {
 	r.sending.Unlock()
 	close(r.queue)
 	<-r.stopped
-	if r.lost > 0 {
-		return fmt.Errorf("%d requests could not be recorded: %w", r.lost, r.err)
+	if lost := r.lost.Load(); lost > 0 {
+		err := r.err
+		if err == nil {
+			err = errors.New("the disk was too slow for them")
+		}
+		return fmt.Errorf("%d requests could not be recorded: %w", lost, err)
 	}
 	return nil
-}
-
-func (r *recorder) write() {
-	defer close(r.stopped)
-	for first := range r.queue {
-		batch, questions := gather(first, r.queue)
-		if err := r.store(batch); err != nil {
-			r.lost += len(batch)
-			r.err = err
-			r.log.Error("cannot record requests", "count", len(batch), "error", err)
-		}
-		for _, q := range questions {
-			q <- r.lost
-		}
-	}
-}
-
-// gather takes what waits in the queue, up to a batch.
-func gather(first item, queue <-chan item) (batch []Entry, questions []chan<- int) {
-	next, ok := first, true
-	for {
-		if next.lost != nil {
-			questions = append(questions, next.lost)
-		} else {
-			batch = append(batch, next.entry)
-		}
-		if len(batch) == recordBatch {
-			return batch, questions
-		}
-		select {
-		case next, ok = <-queue:
-			if !ok {
-				return batch, questions
-			}
-		default:
-			return batch, questions
-		}
-	}
-}
-
-// store writes a batch, and does not give up while another process is writing.
-func (r *recorder) store(batch []Entry) error {
-	if len(batch) == 0 {
-		return nil
-	}
-	var waited time.Duration
-	for {
-		began := time.Now()
-		err := r.try(batch)
-		if !errors.Is(err, store.ErrBusy) {
-			return err
-		}
-		if waited += time.Since(began); waited >= busyPatience {
-			return err
-		}
-		// Some kinds of busy come back at once.
-		time.Sleep(busyPause)
-		waited += busyPause
-	}
-}
-
-func (r *recorder) try(batch []Entry) error {
-	return r.update(r.ctx, func(tx *store.Tx) error {
-		for _, e := range batch {
-			if err := tx.AddEntry(r.vault, e); err != nil {
-				return err
-			}
-		}
-		return tx.TouchUses(r.vault, uses(batch))
-	})
-}
-
-// uses are the keys that a batch of records names, each with its newest time.
-func uses(batch []Entry) map[string]time.Time {
-	newest := map[string]time.Time{}
-	for _, e := range batch {
-		for _, key := range e.Keys {
-			if e.Time.After(newest[key]) {
-				newest[key] = e.Time
-			}
-		}
-	}
-	return newest
 }

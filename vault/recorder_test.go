@@ -30,7 +30,7 @@ func TestLostRecordsAreReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRecorder(t.Context(), db, "no such vault", o.Logger)
+	r := newRecorder(t.Context(), db, "no such vault", o.Logger, nil)
 	r.add(Entry{Run: "r"})
 	r.add(Entry{Run: "r"})
 	if lost, err := r.flush(t.Context()); err != nil || lost != 2 {
@@ -51,23 +51,26 @@ func TestRecordsOfASessionHaveACeiling(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.records.kept.perSession, v.records.kept.nameless = 3, 2
+	v.records.kept.perSession, v.records.kept.denied, v.records.kept.nameless = 3, 1, 2
 	for i := range 5 {
-		v.Record(Entry{Session: "a", Run: "r", Status: i})
+		v.Record(Entry{Session: "a", Run: "r", Status: i, Allowed: true})
 	}
-	v.Record(Entry{Session: "b", Run: "r"}) // another session of the run
+	v.Record(Entry{Session: "b", Run: "r", Host: "x.test"}) // another session of the run
+	v.Record(Entry{Session: "b", Run: "r", Host: "y.test"}) // and a denial too many
+	v.Record(Entry{Session: "b", Run: "r", Host: "x.test"}) // but not this one
+	v.Record(Entry{Session: "b", Run: "r", Allowed: true})
 	v.Record(Entry{Session: "c", Run: "other"})
-	for range 6 {
-		v.Record(Entry{Status: 407})
+	for i := range 6 {
+		v.Record(Entry{Status: 400 + i})
 	}
-	for run, want := range map[string]Summary{"r": {Requests: 4, NotKept: 2}, "other": {Requests: 1}, "": {Requests: 2, NotKept: 4}} {
+	for run, want := range map[string]Summary{"r": {Requests: 6, NotKept: 3}, "other": {Requests: 1}, "": {Requests: 2, NotKept: 4}} {
 		sum, err := v.Summary(t.Context(), Owner(), run)
 		if err != nil || sum.Requests != want.Requests || sum.NotKept != want.NotKept || sum.Lost != 0 {
 			t.Errorf("run %q: %+v, %v", run, sum, err)
 		}
 	}
 	entries, err := v.Requests(t.Context(), Owner(), "r", 0)
-	if err != nil || len(entries) != 4 || entries[2].Status != 2 {
+	if err != nil || len(entries) != 5 || entries[2].Status != 2 {
 		t.Errorf("%+v, %v", entries, err)
 	}
 	if err := v.Close(); err != nil {
@@ -79,7 +82,7 @@ func TestRecordsOfASessionHaveACeiling(t *testing.T) {
 // waited for as long as is given.
 func busyRecorder(t *testing.T, busy time.Duration) (r *recorder, written *int) {
 	db := &store.DB{}
-	r = newRecorder(t.Context(), db, "v", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	r = newRecorder(t.Context(), db, "v", slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
 	began, written := time.Now(), new(int)
 	r.update = func(context.Context, func(*store.Tx) error) error {
 		const storeWaits = 30 * time.Second
@@ -128,11 +131,46 @@ func TestVaultThatStaysBusyLosesTheRecordInTheEndAndSaysSo(t *testing.T) {
 			t.Error("a question outlives its context")
 		}
 		began := time.Now()
-		if err := r.close(); err == nil || r.lost != 1 {
-			t.Errorf("%d lost, %v", r.lost, err)
+		if err := r.close(); err == nil || r.lost.Load() != 1 {
+			t.Errorf("%d lost, %v", r.lost.Load(), err)
 		}
 		if took := time.Since(began); took > busyPatience+time.Minute {
 			t.Errorf("close took %v", took)
+		}
+	})
+}
+
+// A disk that stands still stops no request for long, and what is not recorded is counted.
+func TestRequestsDoNotWaitForADiskThatStandsStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(t.Context(), &store.DB{}, "v", slog.New(slog.DiscardHandler), nil)
+		stuck, written := make(chan struct{}), 0
+		r.update = func(context.Context, func(*store.Tx) error) error { <-stuck; written++; return nil }
+		record := func(e Entry) time.Duration { began := time.Now(); r.add(e); return time.Since(began) }
+		allowed, denied := Entry{Run: "r", Allowed: true}, Entry{Run: "r", Time: time.Now()}
+		r.add(allowed)
+		synctest.Wait() // the writer has it
+		for range recordQueue {
+			if waited := record(allowed); waited != 0 {
+				t.Fatalf("there is room, and it waits %v", waited)
+			}
+		}
+		if waited := record(denied); waited != maxRecordWait {
+			t.Errorf("the first waits %v", waited)
+		}
+		for _, e := range []Entry{allowed, denied, denied} {
+			if waited := record(e); waited != 0 {
+				t.Errorf("the others wait %v", waited)
+			}
+		}
+		close(stuck)
+		synctest.Wait()
+		r.add(denied)
+		if lost, err := r.flush(t.Context()); err != nil || lost != 4 {
+			t.Errorf("%d lost, %v", lost, err)
+		}
+		if err := r.close(); err == nil || written < 2 {
+			t.Errorf("%d batches, %v", written, err)
 		}
 	})
 }

@@ -46,6 +46,17 @@ var methods = map[string]method{
 		_, err := v.History(ctx, c, "A")
 		return err
 	}},
+	"Follow": {vault.RoleMember, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
+		return v.Follow(ctx, c, vault.Filter{}, func([]vault.Entry) error { return io.EOF })
+	}},
+	"Records": {vault.RoleMember, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
+		_, err := v.Records(ctx, c, vault.Filter{})
+		return err
+	}},
+	"Retention": {vault.RoleMember, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
+		_, err := v.Retention(ctx, c)
+		return err
+	}},
 	"Requests": {vault.RoleMember, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
 		_, err := v.Requests(ctx, c, "r", 1)
 		return err
@@ -141,6 +152,13 @@ var methods = map[string]method{
 	"SetPassword": {vault.RoleAdmin, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
 		return v.SetPassword(ctx, c, nil)
 	}},
+	"RemoveSurplus": {vault.RoleAdmin, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
+		_, err := v.RemoveSurplus(ctx, c)
+		return err
+	}},
+	"SetRetention": {vault.RoleAdmin, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
+		return v.SetRetention(ctx, c, vault.Retention{})
+	}},
 	"SetServices": {vault.RoleAdmin, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
 		return v.SetServices(ctx, c, nil)
 	}},
@@ -180,7 +198,7 @@ func TestEveryMethodOfAVaultHasItsRole(t *testing.T) {
 // wholeFile are the methods that a role on one vault of the file does not do for.
 var wholeFile = map[string]bool{
 	"CreateVault": true, "DeleteVault": true, "UseVault": true, "SetPassword": true, "RemovePassword": true,
-	"RotateKey": true, "VerifyAudit": true,
+	"RotateKey": true, "SetRetention": true, "VerifyAudit": true,
 }
 
 func TestNoMethodServesACallerWhoseRoleIsTooSmallOrElsewhere(t *testing.T) {

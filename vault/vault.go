@@ -116,7 +116,7 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	v.resolver = newResolver(context.WithoutCancel(ctx), o)
-	v.records = newRecorder(context.WithoutCancel(ctx), db, v.id, o.Logger)
+	v.records = newRecorder(context.WithoutCancel(ctx), db, v.id, o.Logger, v.tidy)
 	return v, nil
 }
 
