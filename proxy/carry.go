@@ -30,6 +30,10 @@ func (s *serving) carry(x *exchange, r *http.Request, to route) {
 	set, method, path := to.session.Policy(), r.Method, r.URL.EscapedPath()
 	verdict := set.Decide(to.target, method, path)
 	x.judged(verdict)
+	x.entry.Scheme = "http"
+	if to.secure {
+		x.entry.Scheme = "https"
+	}
 	if !verdict.Allow {
 		x.refuse(denied(to.target, set, verdict))
 		return
@@ -64,8 +68,6 @@ func (s *serving) carry(x *exchange, r *http.Request, to route) {
 		FlushInterval:  -1,
 		BufferPool:     &s.buffers,
 		ErrorLog:       s.errorLog,
-	}).ServeHTTP(x, r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(c httptrace.GotConnInfo) { x.entry.Upstream = c.Conn.RemoteAddr().String() },
-	})))
+	}).ServeHTTP(x, r.WithContext(httptrace.WithClientTrace(ctx, x.trace())))
 	x.carried = true
 }

@@ -22,7 +22,8 @@ type exchange struct {
 	// goroutine of its own, which may outlive the handler by a moment.
 	sent, received atomic.Int64
 	// purse holds the credentials that were used; nil if none could be.
-	purse *purse
+	purse     *purse
+	stopwatch stopwatch
 	// late is the reason of what a WebSocket's own goroutines ended.
 	late atomic.Pointer[string]
 	// fault: the request's body did not come to its end.
@@ -59,6 +60,7 @@ func (x *exchange) record() {
 	}
 	e := &x.entry
 	e.Duration = time.Since(x.began)
+	x.stopwatch.into(e)
 	e.BytesOut, e.BytesIn = x.sent.Load(), x.received.Load()
 	if x.purse != nil && e.Upstream != "" { // else nobody was there to receive them
 		e.Keys = x.purse.keys()

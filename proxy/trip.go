@@ -61,6 +61,7 @@ func stripProxy(h http.Header) {
 
 // answered looks at the upstream's head before the client sees it.
 func (t *trip) answered(res *http.Response) error {
+	t.x.entry.UpstreamProto = res.Proto
 	stripProxy(res.Header)
 	res.Header.Del(errorHeader) // only av speaks for av
 	if res.StatusCode == http.StatusSwitchingProtocols {
