@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/av-project/av/vault"
-	"github.com/av-project/av/vault/policy"
 )
 
 // maxLogged is how many records can be asked for at once.
@@ -17,11 +17,12 @@ const maxLogged = 1_000_000
 
 // logFlags are what `av logs` can be told.
 type logFlags struct {
-	run    string
-	lines  int
-	audit  bool
-	verify bool
-	json   bool
+	run, host, since string
+	denied, follow   bool
+	lines            int
+	audit            bool
+	verify           bool
+	json, har        bool
 }
 
 func logsCommand(e *env) *cobra.Command {
@@ -30,7 +31,15 @@ func logsCommand(e *env) *cobra.Command {
 		Use:   "logs",
 		Short: "show what was asked of the world, or who did what with the vault",
 		Long: `Show the records of requests, the newest last: when, whether it was allowed, where to, by
-which rule. With --run those of one run.
+which rule. --run, --host, --denied and --since choose among them, and -f goes on showing
+what comes until it is interrupted. A denial that came again and again is one record with
+a count, such as "denied x312".
+
+--json has all that is recorded, among it how long each part of a request took, in
+nanoseconds; with -f it is one object per line. --har is for tools that read HTTP
+archives, such as a browser's: bodies and headers are not recorded, so it has none.
+
+What is kept, and for how long, is ` + "`av logs retention`" + `.
 
 --audit shows the privileged acts instead: who set, read or deleted what, opened which
 session, and how it ended. These rows are chained: --verify follows the chain and finds a
@@ -40,19 +49,15 @@ sealed with the key cannot be forged by whoever writes the file.
 What a program in a box chose, such as paths and hosts, is shown with its control
 characters written out.`,
 		Example: `  av logs -n 20
+  av logs -f --denied
   av logs --run 7f3a --json
+  av logs --host '*.github.com' --since 2h --har > requests.har
   av logs --audit --verify`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			switch {
-			case f.lines < 1 || f.lines > maxLogged:
-				return withHint(fmt.Errorf("cannot show %d records", f.lines), fmt.Sprintf("-n takes a number from 1 to %d", maxLogged))
-			case f.verify && !f.audit:
-				return withHint(errors.New("--verify is for the audit log"), "av logs --audit --verify")
-			case f.audit && c.Flags().Changed("run"):
-				return withHint(errors.New("--run is for requests, and acts belong to no run"), "leave out --run or --audit")
-			case c.Flags().Changed("run") && f.run == "":
-				return withHint(errors.New("--run names no run"), "leave it out for all runs")
+			filter, err := f.check(c, time.Now())
+			if err != nil {
+				return err
 			}
 			return e.withVault(c.Context(), func(ctx context.Context, v *vault.Vault) error {
 				switch {
@@ -60,52 +65,61 @@ characters written out.`,
 					return e.verifyAudit(ctx, v, f)
 				case f.audit:
 					return e.acts(ctx, v, f)
+				case f.follow:
+					return e.follow(ctx, v, f, filter)
 				}
-				return e.requests(ctx, v, f)
+				return e.requests(ctx, v, f, filter)
 			})
 		},
 	}
 	flags := c.Flags()
+	flags.BoolVarP(&f.follow, "follow", "f", false, "go on showing what comes")
 	flags.StringVar(&f.run, "run", "", "only the requests of the run `ID`")
-	flags.IntVarP(&f.lines, "lines", "n", 100, "the last `N`")
+	flags.StringVar(&f.host, "host", "", "only those to `HOST`, which may be *.DOMAIN")
+	flags.BoolVar(&f.denied, "denied", false, "only those that were denied")
+	flags.StringVar(&f.since, "since", "", "only those since `TIME`, such as 2026-01-31 or 15:04, or for that long, such as 90m or 7d")
+	flags.IntVarP(&f.lines, "lines", "n", 100, "the last `N`; with --since or --har all, if not said")
 	flags.BoolVar(&f.audit, "audit", false, "show who did what with the vault instead")
 	flags.BoolVar(&f.verify, "verify", false, "with --audit: look whether the log is whole")
+	flags.BoolVar(&f.har, "har", false, "print an HTTP archive (HAR 1.2)")
 	jsonFlag(c, &f.json)
+	c.AddCommand(retentionCommand(e))
 	return inVault(c)
 }
 
-func (e *env) requests(ctx context.Context, v *vault.Vault, f logFlags) error {
-	list, err := v.Requests(ctx, vault.Owner(), f.run, f.lines)
-	if err != nil {
-		return err
-	}
-	if f.json {
-		if list == nil {
-			list = []vault.Entry{}
+// check refuses what does not go together, and tells which requests are meant.
+func (f *logFlags) check(c *cobra.Command, now time.Time) (filter vault.Filter, err error) {
+	said := c.Flags().Changed
+	for _, name := range []string{"run", "host", "since"} {
+		if said(name) && c.Flags().Lookup(name).Value.String() == "" {
+			return filter, withHint(fmt.Errorf("--%s names nothing", name), "leave it out for all requests")
 		}
-		return e.printJSON(list)
 	}
-	if len(list) == 0 {
-		e.tell("no requests are recorded")
-		return nil
+	if f.audit {
+		for _, name := range []string{"run", "host", "since", "denied", "follow", "har"} {
+			if said(name) {
+				return filter, withHint(fmt.Errorf("--%s is for requests, and --audit shows acts", name), "leave one of the two out")
+			}
+		}
 	}
-	rows := make([][]string, len(list))
-	for i, r := range list {
-		verdict := "denied"
-		if r.Allowed {
-			verdict = "allowed"
-		}
-		status := ""
-		if r.Status > 0 {
-			status = strconv.Itoa(r.Status)
-		}
-		where := ""
-		if r.Host != "" {
-			where = policy.Target{Host: r.Host, Port: r.Port}.String()
-		}
-		rows[i] = []string{at(r.Time), r.Run, verdict, r.Method, where, r.Path, status, r.Rule, r.Reason}
+	switch {
+	case f.lines < 1 || f.lines > maxLogged:
+		return filter, withHint(fmt.Errorf("cannot show %d records", f.lines), fmt.Sprintf("-n takes a number from 1 to %d", maxLogged))
+	case f.verify && !f.audit:
+		return filter, withHint(errors.New("--verify is for the audit log"), "av logs --audit --verify")
+	case f.har && f.json:
+		return filter, withHint(errors.New("--har and --json are two formats"), "leave one of the two out")
+	case f.har && f.follow:
+		return filter, withHint(errors.New("an HTTP archive has an end, and -f has none"), "av logs -f --json prints an object per line")
 	}
-	return e.table([]string{"TIME", "RUN", "VERDICT", "METHOD", "TARGET", "PATH", "STATUS", "RULE", "REASON"}, rows)
+	filter = vault.Filter{Run: f.run, Host: f.host, Denied: f.denied, Limit: f.lines}
+	if !said("lines") && (said("since") || f.har) {
+		filter.Limit = maxLogged
+	}
+	if said("since") {
+		filter.Since, err = parseSince(f.since, now)
+	}
+	return filter, err
 }
 
 func (e *env) acts(ctx context.Context, v *vault.Vault, f logFlags) error {

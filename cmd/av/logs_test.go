@@ -33,7 +33,7 @@ func TestHostileRequestIsHarmlessInTheLog(t *testing.T) {
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"logs"}, {"logs", "--json"}, {"logs", "--audit"}, {"logs", "--audit", "--json"}} {
+	for _, args := range [][]string{{"logs"}, {"logs", "--json"}, {"logs", "--har"}, {"logs", "--audit"}, {"logs", "--audit", "--json"}} {
 		var out bytes.Buffer
 		e := &env{stdout: &out, stderr: io.Discard, getenv: func(string) string { return "" }, home: home}
 		if code := execute(context.Background(), e, args); code != 0 {
