@@ -23,8 +23,9 @@ const (
 	keptNameless   = 10_000
 
 	// maxRecordWait is how long a request waits for room in the queue. Then its record is
-	// counted as lost: a disk that stands still is no reason for the proxy to.
-	maxRecordWait = time.Second
+	// counted as lost: a disk that stands still is no reason for the proxy to. One that is
+	// slow makes room with every batch.
+	maxRecordWait = 10 * time.Second
 )
 
 // recorder writes records in batches, from one goroutine, which close waits for.
@@ -49,8 +50,9 @@ type recorder struct {
 	behind atomic.Bool // the queue was full for as long as a request waits
 
 	// Of the writer alone, until stopped is closed.
-	err    error
-	untidy int // records since the history was last looked through
+	err       error
+	untidy    int // records since the history was last looked through
+	tidyAfter int // of them, it is looked through again
 }
 
 // item is a record, or a row that others are folded into, or a question how many are
@@ -63,7 +65,7 @@ type item struct {
 
 func newRecorder(ctx context.Context, db *store.DB, vault string, log *slog.Logger, tidy func(context.Context) (bool, error)) *recorder {
 	r := &recorder{
-		ctx: ctx, update: db.Update, vault: vault, log: log, tidy: tidy, untidy: tidyAfter,
+		ctx: ctx, update: db.Update, vault: vault, log: log, tidy: tidy, untidy: tidyAfter, tidyAfter: tidyAfter,
 		kept:  ceiling{perSession: keptPerSession, denied: keptDenied, nameless: keptNameless},
 		queue: make(chan item, recordQueue), stopped: make(chan struct{}),
 	}

@@ -138,7 +138,7 @@ func (r *recorder) put(tx *store.Tx, w writing) (int64, error) {
 // again when there are enough new ones. It is done in pieces, with records between them.
 func (r *recorder) tidyUp(written int) {
 	r.untidy += written
-	if r.tidy == nil || written == 0 || r.untidy < tidyAfter {
+	if r.tidy == nil || written == 0 || r.untidy < r.tidyAfter {
 		return
 	}
 	more, err := r.tidy(r.ctx)

@@ -33,7 +33,7 @@ func logsCommand(e *env) *cobra.Command {
 		Long: `Show the records of requests, the newest last: when, whether it was allowed, where to, by
 which rule. --run, --host, --denied and --since choose among them, and -f goes on showing
 what comes until it is interrupted. A denial that came again and again is one record with
-a count, such as "denied x312".
+a count, such as "denied x312"; -f shows it when it is new, with the count of that moment.
 
 --json has all that is recorded, among it how long each part of a request took, in
 nanoseconds; with -f it is one object per line. --har is for tools that read HTTP
