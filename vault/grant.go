@@ -29,6 +29,8 @@ type Grant struct {
 	TTL       time.Duration    `json:"-"` // 0: 24 hours
 	Unmatched policy.Unmatched `json:"unmatched"`
 	Allow     []policy.Target  `json:"allow,omitempty"`
+	// Raw are those to which bytes are carried that nobody reads.
+	Raw []policy.Target `json:"raw,omitempty"`
 }
 
 // Opened is a new session's way in. The token and the key are shown here and
@@ -53,13 +55,13 @@ func (g Grant) check() (Grant, error) {
 	if len(g.Run) > maxName || !printable(g.Run) {
 		return g, fmt.Errorf("refusing run %q: longer than %d characters or not printable", clip(g.Run, maxName), maxName)
 	}
-	if len(g.Allow) > maxAllow {
-		return g, fmt.Errorf("refusing %d allowed hosts, more than %d", len(g.Allow), maxAllow)
+	if n := len(g.Allow) + len(g.Raw); n > maxAllow {
+		return g, fmt.Errorf("refusing %d allowed hosts, more than %d", n, maxAllow)
 	}
 	if g.Unmatched == "" {
 		g.Unmatched = policy.Deny
 	}
-	_, err := policy.Compile(nil, g.Allow, g.Unmatched)
+	_, err := policy.Compile(nil, g.Allow, g.Unmatched, g.Raw...)
 	return g, err
 }
 

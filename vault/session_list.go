@@ -21,12 +21,13 @@ type SessionInfo struct {
 	Ended     time.Time        `json:"ended,omitzero"`
 	Unmatched policy.Unmatched `json:"unmatched"`
 	Allow     []policy.Target  `json:"allow,omitempty"`
+	Raw       []policy.Target  `json:"raw,omitempty"`
 }
 
 func sessionInfo(row store.Session) (SessionInfo, error) {
 	g, err := readGrant(row)
 	return SessionInfo{ID: row.ID, Run: row.Run, Created: row.Created, Expires: row.Expires, Ended: row.Ended,
-		Unmatched: g.Unmatched, Allow: g.Allow}, err
+		Unmatched: g.Unmatched, Allow: g.Allow, Raw: g.Raw}, err
 }
 
 // readGrant is what the row of a session was opened for.

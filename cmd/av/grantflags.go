@@ -18,7 +18,7 @@ type requestFlags struct {
 }
 
 func (f *requestFlags) add(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.allow, "allow", nil, "let `HOST[:PORT]` be reached without a credential (port 443 if none is named)")
+	c.Flags().StringArrayVar(&f.allow, "allow", nil, "let `HOST[:PORT]` be reached without a credential (port 443 if none is named), or tcp://HOST:PORT by any protocol")
 	c.Flags().StringArrayVar(&f.presets, "preset", nil, "let the hosts be reached that a tool needs: `NAME`, such as npm")
 	c.Flags().StringVar(&f.unmatched, "unmatched", string(policy.Deny), "hosts that no service names: `deny` or allow")
 }
@@ -27,7 +27,7 @@ func (f requestFlags) grant() (g vault.Grant, err error) {
 	if g.Unmatched, err = unmatchedHosts(f.unmatched); err != nil {
 		return g, err
 	}
-	if g.Allow, err = targets(f.allow); err != nil {
+	if g.Allow, g.Raw, err = targets(f.allow); err != nil {
 		return g, err
 	}
 	list, err := presets(f.presets)
@@ -46,16 +46,20 @@ func unmatchedHosts(answer string) (policy.Unmatched, error) {
 	return "", withHint(fmt.Errorf("unknown answer %q for hosts that no service names", answer), "use --unmatched=deny or --unmatched=allow")
 }
 
-// targets are what --allow names.
-func targets(allow []string) (out []policy.Target, err error) {
+// targets are what --allow names, and those of them to which bytes are carried unread.
+func targets(allow []string) (out, raw []policy.Target, err error) {
 	for _, a := range allow {
-		target, err := policy.ParseTarget(a, policy.DefaultPort)
-		if err != nil {
-			return nil, elseHint(fmt.Errorf("--allow: %w", err), "name HOST, or HOST:PORT")
+		target, unread, err := policy.ParseAllow(a)
+		switch {
+		case err != nil:
+			return nil, nil, elseHint(fmt.Errorf("--allow: %w", err), "name HOST, HOST:PORT, or tcp://HOST:PORT")
+		case unread:
+			raw = append(raw, target)
+		default:
+			out = append(out, target)
 		}
-		out = append(out, target)
 	}
-	return out, nil
+	return out, raw, nil
 }
 
 // targetName is a target as --allow takes it: without the port that it has when none is said.

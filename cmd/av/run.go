@@ -64,7 +64,7 @@ credentials out of the command's environment, and does not hold it to anything.
 	flags.StringVar(&f.isolation, "isolation", isolation, "`host` (set variables) or container (closed box); default from AV_ISOLATION")
 	flags.StringVar(&f.image, "image", "", "`IMAGE` for the box (default: av's base image)")
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set `K=V`, or hand on K, in the command's environment")
-	flags.StringArrayVar(&f.allow, "allow", nil, "let `HOST[:PORT]` be reached without a credential (port 443 if none is named)")
+	flags.StringArrayVar(&f.allow, "allow", nil, "let `HOST[:PORT]` be reached without a credential (port 443 if none is named), or tcp://HOST:PORT by any protocol")
 	flags.StringArrayVar(&f.presets, "preset", nil, "let the hosts be reached that a tool needs: `NAME`, such as npm")
 	flags.StringVar(&f.unmatched, "unmatched", "", "hosts that no service names: `deny` (default in a container) or allow (default on the host)")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
@@ -166,7 +166,7 @@ func (f runFlags) grant() (g vault.Grant, err error) {
 			return g, err
 		}
 	}
-	if g.Allow, err = targets(f.allow); err != nil {
+	if g.Allow, g.Raw, err = targets(f.allow); err != nil {
 		return g, err
 	}
 	list, err := presets(f.presets)

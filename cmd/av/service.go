@@ -55,6 +55,8 @@ does. A service may also have
   substitutions: [{key: SID, placeholder: __sid__, in: [path, query]}]
   upstream: {address: "10.1.2.3:8443", ca: corp-ca.pem}
   enabled: false
+  tls: passthrough                  for clients that pin a certificate: with auth
+                                    passthrough, and TLS is carried unread
 
 Of the services that match a request the most exact one counts: exact host before *,
 longest path up to its first *, then the first. What none of them matches on a host that

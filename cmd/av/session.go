@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -111,7 +112,11 @@ func (e *env) printSessions(list []vault.SessionInfo) error {
 	}
 	rows := make([][]string, len(list))
 	for i, s := range list {
-		rows[i] = []string{short(s.ID), s.Run, at(s.Created), at(s.Expires), at(s.Ended), unmatched(s.Unmatched), targetNames(s.Allow)}
+		allows := targetNames(s.Allow)
+		for _, t := range s.Raw {
+			allows = strings.TrimPrefix(allows+", "+policy.RawFlag(t), ", ")
+		}
+		rows[i] = []string{short(s.ID), s.Run, at(s.Created), at(s.Expires), at(s.Ended), unmatched(s.Unmatched), allows}
 	}
 	return e.table([]string{"ID", "RUN", "CREATED", "EXPIRES", "ENDED", "UNMATCHED", "ALLOWS"}, rows)
 }

@@ -18,8 +18,8 @@ type Set struct {
 }
 
 // Compile makes the one list. A service wins over an allowance for the same
-// target, because it says more.
-func Compile(services []Service, allow []Target, unmatched Unmatched) (*Set, error) {
+// target, because it says more. To the raw targets bytes are carried unread.
+func Compile(services []Service, allow []Target, unmatched Unmatched, raw ...Target) (*Set, error) {
 	s := &Set{exact: map[Target]*place{}, wild: map[Target]*place{}, allowed: map[Target]Verdict{}, keys: map[string]bool{}}
 	switch unmatched {
 	case Allow:
@@ -45,6 +45,9 @@ func Compile(services []Service, allow []Target, unmatched Unmatched) (*Set, err
 		matches[service.matches()] = service.Name
 		s.add(&service, i)
 	}
+	if _, err := divided(services); err != nil {
+		return nil, err
+	}
 	for _, p := range s.exact {
 		p.ready()
 	}
@@ -56,6 +59,9 @@ func Compile(services []Service, allow []Target, unmatched Unmatched) (*Set, err
 			return nil, fmt.Errorf("allow: %w", err)
 		}
 		s.allowed[t] = Verdict{Allow: true, Rule: "allow " + t.String()}
+	}
+	if err := s.allowRaw(raw); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -104,6 +110,9 @@ func (s *Service) canonical() error {
 		return fmt.Errorf("refusing %q: %w", s.Host, err)
 	}
 	if err := same(t.String(), again.String(), nil); err != nil {
+		return err
+	}
+	if _, err := s.opaque(); err != nil {
 		return err
 	}
 	if s.Path != "" {

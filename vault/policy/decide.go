@@ -26,6 +26,8 @@ type Verdict struct {
 	// Service is the service that covers the request. It is nil if none does, and in every
 	// denial: what is denied gets no credential, whoever forgets to look at Allow.
 	Service *Service
+	// Raw is set where a tunnel carries bytes that nobody reads.
+	Raw bool
 	// Rule is what decided: "service github", "allow api.x:443", "unmatched deny".
 	Rule string
 	// Hint says what would be allowed, or how to allow what was denied.

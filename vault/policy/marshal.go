@@ -39,6 +39,9 @@ func (s Service) write(b *strings.Builder) {
 		fmt.Fprintf(b, "      - {key: %s, placeholder: %s, in: [%s]}\n", scalar(sub.Key), scalar(sub.Placeholder), scalars(sub.In))
 	}
 	s.Upstream.write(b)
+	if s.TLS != "" {
+		fmt.Fprintf(b, "    tls: %s\n", scalar(string(s.TLS)))
+	}
 }
 
 func (a Auth) write(b *strings.Builder) {

@@ -78,12 +78,15 @@ func together(services []Service, places []mapping) error {
 		}
 		matches[s.matches()] = s.Name
 	}
+	if i, err := divided(services); err != nil {
+		return places[i].refuse("host", err, "%v", err)
+	}
 	return nil
 }
 
 func (d document) service(n ast.Node, readFile func(string) ([]byte, error)) (m mapping, s Service, err error) {
 	m, err = d.mapping(n, "a service",
-		"name", "host", "path", "port", "enabled", "methods", "auth", "substitutions", "upstream")
+		"name", "host", "path", "port", "enabled", "methods", "auth", "substitutions", "upstream", "tls")
 	if err != nil {
 		return m, s, err
 	}
@@ -115,7 +118,10 @@ func (d document) service(n ast.Node, readFile func(string) ([]byte, error)) (m 
 	if err := tooWide(s.Host, len(s.Keys()) > 0); err != nil {
 		return m, s, m.refuse("host", err, "host: refusing %s: %v", short(s.Host), err)
 	}
-	s.Upstream, err = m.upstream(readFile)
+	if s.Upstream, err = m.upstream(readFile); err != nil {
+		return m, s, err
+	}
+	err = m.tls(&s)
 	return m, s, err
 }
 

@@ -32,6 +32,7 @@ func FuzzServicesRoundTrip(f *testing.F) {
 	f.Add(one("name: a", "host: a", "auth: {type: bearer, token: NULL}", "upstream:", "  ca: |", "    "+strings.ReplaceAll(ca, "\n", "\n        ")), "")
 	f.Add(one("host: '*.a.b/ü/{x}*%41'", "methods: [get, Put]", "auth: {type: custom, headers: {'*': '{{A}}', '!': 7, 'Null': ~}}"), "")
 	f.Add("services: [{name: a, host: b, auth: {type: bearer, token: ON}}]", "")
+	f.Add(one("host: a.test", "auth: {type: passthrough}", "tls: passthrough"), "")
 	f.Fuzz(func(t *testing.T, src, caFile string) {
 		services, err := policy.Parse("f", []byte(src), func(name string) ([]byte, error) {
 			if name == caFile {
@@ -165,6 +166,9 @@ func servicesOf(b []byte) (services []policy.Service) {
 		}
 		if shape&0x10 != 0 {
 			s.Upstream.Address = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, more}), uint16(port))
+		}
+		if shape&0x20 != 0 {
+			s.TLS = policy.TLSPassthrough
 		}
 		services = append(services, s)
 	}

@@ -101,6 +101,8 @@ type Service struct {
 	Auth          Auth           `json:"auth"`
 	Substitutions []Substitution `json:"substitutions,omitempty"`
 	Upstream      Upstream       `json:"upstream,omitzero"`
+	// TLS is passthrough where the proxy does not open it.
+	TLS TLSMode `json:"tls,omitempty"`
 }
 
 // Equal tells whether s and o are the same in everything.
