@@ -49,7 +49,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 			err = io.ErrUnexpectedEOF
 		}
 	case err != io.EOF:
-		b.t.x.entry.Reason = "broken off by the upstream"
+		b.t.x.entry.Reason = reasonUpstreamGone
 	}
 	return n, err
 }

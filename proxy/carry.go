@@ -14,6 +14,8 @@ const (
 	reasonEnded     = "the session ended"
 	reasonRegranted = "the policy changed and no longer grants it"
 	reasonGone      = "broken off by the client"
+
+	reasonUpstreamGone = "broken off by the upstream"
 )
 
 // route is where a request goes, for whom.
@@ -36,6 +38,10 @@ func (s *serving) carry(x *exchange, r *http.Request, to route) {
 	}
 	if !verdict.Allow {
 		x.refuse(denied(to.target, set, verdict))
+		return
+	}
+	if verdict.Service != nil && verdict.Service.Opaque() {
+		x.refuse(onlyTunnels(verdict.Service.Name))
 		return
 	}
 	if why := overridden(r, to, set, verdict); why != nil {

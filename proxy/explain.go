@@ -14,6 +14,8 @@ import (
 	"github.com/av-project/av/vault/policy"
 )
 
+const codeEgressRefused = "egress_refused"
+
 // explain says why an upstream gave no answer. It never repeats the error's own words
 // where an upstream could have put some: a server that echoes the credential in a
 // status line would have it in our records.
@@ -21,7 +23,7 @@ func explain(err error, t policy.Target) refusal {
 	f := refusal{status: http.StatusBadGateway}
 	if refused, ok := errors.AsType[*egress.Refused](err); ok {
 		return refusal{
-			status: http.StatusForbidden, code: "egress_refused", ours: true,
+			status: http.StatusForbidden, code: codeEgressRefused, ours: true,
 			message: refused.Error(), hint: refused.Hint(),
 		}
 	}

@@ -64,6 +64,10 @@ func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) 
 		x.refuse(denied(target, set, verdict))
 		return
 	}
+	if unread(verdict) {
+		s.connectUnread(x, session, target, set, verdict)
+		return
+	}
 	conn, head, err := hijack(x)
 	if err != nil {
 		s.log.Error("cannot hijack", "err", err)
@@ -71,7 +75,10 @@ func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) 
 	}
 	x.carried = true
 	t := &tunnel{serving: s, session: session, lease: s.lease(session), target: target}
-	ctx, release := t.lease.under(s.ctx, set, func(now *policy.Set) bool { return now.Reach(target).Allow })
+	ctx, release := t.lease.under(s.ctx, set, func(now *policy.Set) bool {
+		v := now.Reach(target)
+		return v.Allow && !unread(v)
+	})
 	defer release()
 	t.ctx = ctx
 	reason, ours := t.run(conn, head)
@@ -81,6 +88,9 @@ func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) 
 		return
 	}
 	x.entry.Reason = reason
+	if reason == reasonOther && verdict.Service == nil {
+		x.entry.Reason += ": --allow " + policy.RawFlag(target) + " carries it"
+	}
 	switch {
 	case errors.Is(context.Cause(ctx), errRegranted):
 		x.entry.Reason = reasonRegranted

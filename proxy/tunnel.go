@@ -17,6 +17,9 @@ import (
 	"github.com/av-project/av/vault/policy"
 )
 
+// reasonOther is why a tunnel is closed that is neither.
+const reasonOther = "neither TLS nor HTTP"
+
 // tunnel is an accepted CONNECT: a connection that the client takes for the upstream.
 type tunnel struct {
 	*serving
@@ -75,7 +78,7 @@ func (t *tunnel) run(conn net.Conn, head []byte) (reason string, ours bool) {
 	case speech == speaksHTTP:
 		return "plain HTTP to the port of HTTPS", true
 	default:
-		return "neither TLS nor HTTP", true
+		return reasonOther, true
 	}
 	_ = conn.SetDeadline(time.Time{})
 	done := make(chan struct{})

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -188,7 +189,8 @@ func (w *world) connect(by way, target string) (net.Conn, *http.Response) {
 		head += "Proxy-Authorization: " + w.basic() + "\r\n"
 	}
 	try(io.WriteString(conn, head+"\r\n"))(w.t)
-	res := try(http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: "CONNECT"}))(w.t)
+	// By the byte: what follows the answer is not for it.
+	res := try(http.ReadResponse(bufio.NewReader(iotest.OneByteReader(conn)), &http.Request{Method: "CONNECT"}))(w.t)
 	if res.StatusCode != http.StatusOK {
 		body := try(io.ReadAll(res.Body))(w.t)
 		conn.Close()
