@@ -252,14 +252,15 @@ func TestPinnedClientSeesTheUpstreamsOwnCertificate(t *testing.T) {
 			w, up := pinned(t, func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, r.Proto, r.Header["Authorization"]) })
 			for i, sni := range []string{apiHost, "API.Vendor.TEST"} {
 				// av's own authority is not among those that this client trusts.
-				conn := tls.Client(w.tunnel(by, apiHost+":443"), &tls.Config{RootCAs: up.pool(), ServerName: sni, NextProtos: []string{"http/1.1"}})
+				tunnel := w.tunnel(by, apiHost+":443")
+				conn := tls.Client(tunnel, &tls.Config{RootCAs: up.pool(), ServerName: sni, NextProtos: []string{"http/1.1"}})
 				must(t, conn.Handshake())
-				res := raw(t, conn, "GET /x HTTP/1.1\r\nHost: "+apiHost+"\r\nAuthorization: mine\r\nConnection: close\r\n\r\n")
+				res := raw(t, conn, "GET /x HTTP/1.1\r\nHost: "+apiHost+"\r\nAuthorization: mine\r\n\r\n")
 				if got := read(t, res); got != "HTTP/1.1[mine]" {
 					t.Errorf("%s: %q", sni, got)
 				}
-				ended(t, conn)
-				conn.Close()
+				must(t, closeWrite(tunnel))
+				ended(t, tunnel)
 				w.ledger.wait(t, i+1)
 			}
 			entries := w.records()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,9 +22,10 @@ const Image = "debian:bookworm-slim"
 
 // The needs that AV_REQUIRE can name, in a list with commas.
 const (
-	root   = "root"
-	docker = "docker"
-	net    = "net"
+	root    = "root"
+	docker  = "docker"
+	net     = "net"
+	clients = "clients"
 )
 
 // Root asks for the rights of root.
@@ -54,6 +56,41 @@ func Net(t testing.TB) {
 	need(t, net, probeNet())
 }
 
+// Client asks for a program that people reach the network with, and gives its path. With args it has to succeed when
+// it is run with them, as a Python has to that shall hold a library; every one on PATH is asked until one does.
+func Client(t testing.TB, program string, args ...string) string {
+	t.Helper()
+	path, reason := probeClient(t.Context(), program, args)
+	need(t, clients, reason)
+	return path
+}
+
+func probeClient(ctx context.Context, program string, args []string) (path, reason string) {
+	reason = fmt.Sprintf("no %s on PATH (run scripts/setup)", program)
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path, err := exec.LookPath(filepath.Join(dir, program))
+		if err != nil {
+			continue
+		}
+		if len(args) == 0 {
+			return path, ""
+		}
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+		out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
+		cancel()
+		if err == nil {
+			return path, ""
+		}
+		reason = fmt.Sprintf("%s %s (run scripts/setup): %v: %s", path, strings.Join(args, " "), err, lastLine(out))
+	}
+	return "", reason
+}
+
+func lastLine(out []byte) string {
+	out = bytes.TrimSpace(out)
+	return string(out[bytes.LastIndexByte(out, '\n')+1:])
+}
+
 func need(t testing.TB, what, reason string) {
 	t.Helper()
 	fail, message := judge(what, reason, os.Getenv("AV_REQUIRE"))
@@ -72,8 +109,8 @@ func judge(what, reason, required string) (fail bool, message string) {
 	var named bool
 	for word := range strings.SplitSeq(required, ",") {
 		word = strings.TrimSpace(word)
-		if word != "" && !slices.Contains([]string{root, docker, net}, word) {
-			return true, fmt.Sprintf("AV_REQUIRE names %q; it knows %s, %s and %s", word, docker, root, net)
+		if word != "" && !slices.Contains([]string{root, docker, net, clients}, word) {
+			return true, fmt.Sprintf("AV_REQUIRE names %q; it knows %s, %s, %s and %s", word, docker, root, net, clients)
 		}
 		named = named || word == what
 	}

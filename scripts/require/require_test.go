@@ -2,6 +2,8 @@ package require
 
 import (
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -23,7 +25,7 @@ func TestANeedThatIsNotMetSkipsByNameUnlessRequired(t *testing.T) {
 		{"root,net", false, "needs docker: no daemon"},
 		{"docker", true, "AV_REQUIRE names docker: no daemon"},
 		{"root, docker ,net", true, "AV_REQUIRE names docker: no daemon"},
-		{"dockerd", true, `AV_REQUIRE names "dockerd"; it knows docker, root and net`},
+		{"dockerd", true, `AV_REQUIRE names "dockerd"; it knows docker, root, net and clients`},
 	} {
 		fail, message := judge(docker, "no daemon", c.required)
 		if fail != c.fail || message != c.message {
@@ -64,5 +66,39 @@ func TestADaemonThatCannotBeAskedIsNamed(t *testing.T) {
 	Docker(r)
 	if r.failed == nil || r.skipped != nil {
 		t.Errorf("failed %v, skipped %v", r.failed, r.skipped)
+	}
+}
+
+func TestAClientIsTheFirstOnPathThatServes(t *testing.T) {
+	t.Setenv("AV_REQUIRE", "")
+	bad, good := t.TempDir(), t.TempDir()
+	for dir, script := range map[string]string{bad: "echo why >&2; echo broken >&2; exit 1", good: "exit 0"} {
+		if err := os.WriteFile(filepath.Join(dir, "fetcher"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bad+":"+good)
+	if path := Client(t, "fetcher"); path != filepath.Join(bad, "fetcher") {
+		t.Errorf("without a probe: %s", path)
+	}
+	if path := Client(t, "fetcher", "-c", "import x"); path != filepath.Join(good, "fetcher") {
+		t.Errorf("with a probe: %s", path)
+	}
+	for program, want := range map[string]string{"fetcher": "broken", "absent": "no absent on PATH"} {
+		t.Setenv("PATH", bad)
+		if _, reason := probeClient(t.Context(), program, []string{"-V"}); !strings.Contains(reason, want) {
+			t.Errorf("%s: %q", program, reason)
+		}
+	}
+	r := &recorder{TB: t}
+	Client(r, "absent")
+	if r.skipped == nil || r.failed != nil {
+		t.Errorf("skipped with %v, failed with %v", r.skipped, r.failed)
+	}
+	t.Setenv("AV_REQUIRE", "clients")
+	r = &recorder{TB: t}
+	Client(r, "absent")
+	if r.failed == nil {
+		t.Error("AV_REQUIRE=clients lets a missing client pass")
 	}
 }
