@@ -45,6 +45,34 @@ func TestWithoutRootAndSudoSetupSaysWhatToInstall(t *testing.T) {
 		"setup: hint: run scripts/setup as root; or install and start Docker Engine 20.10 or newer")
 }
 
+func TestSetupInstallsTheClientsWhereTheyMustBe(t *testing.T) {
+	require.Root(t)
+	for required, want := range map[string]string{
+		"docker, clients,net": " curl python3 nodejs python3-requests",
+		"docker,net":          "",
+		"":                    "",
+	} {
+		cmd := withPrograms(t, "bash", "uname", "go", "make", "timeout", "mktemp", "rm", "id", "awk", "mkdir", "flock", "sed", "tail", "git", "wget")
+		dir := filepath.Dir(cmd.Path)
+		// What it asks for cannot be had, so that it goes no further.
+		apt := "#!/bin/bash\necho \"$@\" >>" + dir + "/calls\nexit 1\n"
+		if err := os.WriteFile(filepath.Join(dir, "apt-get"), []byte(apt), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Env = []string{"PATH=" + dir, "TMPDIR=/tmp", "AV_SETUP_RUN_DIR=" + dir + "/run", "AV_SETUP_DATA_ROOT=" + dir + "/data",
+			"AV_SETUP_LOG=" + dir + "/log", "AV_REQUIRE=" + required}
+		setupRefuses(t, cmd, "setup: error: cannot install")
+		calls, err := os.ReadFile(filepath.Join(dir, "calls"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(string(calls), "\n")
+		if !strings.HasSuffix(first, want) || want == "" && strings.Contains(first, "curl") || strings.Contains(first, "wget") {
+			t.Errorf("AV_REQUIRE=%s: asked for %s", required, first)
+		}
+	}
+}
+
 // withPrograms returns a run of scripts/setup which finds these programs on its PATH and, but for what lies in
 // the sbin folders, no others. Its folder can be entered by any user.
 func withPrograms(t *testing.T, names ...string) *exec.Cmd {
