@@ -66,14 +66,22 @@ func (s *serving) carry(x *exchange, r *http.Request, to route) {
 	defer done()
 	// An answer may begin before the request has ended.
 	_ = http.NewResponseController(x).EnableFullDuplex()
-	(&httputil.ReverseProxy{
-		Rewrite:        t.rewrite,
-		Transport:      t.upstream.transport,
-		ModifyResponse: t.answered,
-		ErrorHandler:   t.failed,
-		FlushInterval:  -1,
-		BufferPool:     &s.buffers,
-		ErrorLog:       s.errorLog,
-	}).ServeHTTP(x, r.WithContext(httptrace.WithClientTrace(ctx, x.trace())))
+	onward := &httputil.ReverseProxy{
+		Rewrite:       t.rewrite,
+		Transport:     t.upstream.transport,
+		ErrorHandler:  t.failed,
+		FlushInterval: -1,
+		BufferPool:    &s.buffers,
+		ErrorLog:      s.errorLog,
+	}
+	onward.ModifyResponse = func(res *http.Response) error {
+		if res.ContentLength == 0 {
+			// A head that is flushed by itself does not end its stream, and to gRPC a
+			// status in a head that does not is none.
+			onward.FlushInterval = 0
+		}
+		return t.answered(res)
+	}
+	onward.ServeHTTP(x, r.WithContext(httptrace.WithClientTrace(ctx, x.trace())))
 	x.carried = true
 }
