@@ -202,7 +202,7 @@ func (e *env) value(ctx context.Context, file, key string) ([]byte, error) {
 		return b, nil
 	}
 	if e.onTerminal() {
-		return e.ask(ctx, "value of "+key+": ")
+		return e.askValue(ctx, key)
 	}
 	if err := e.takeStdin("the value of " + key); err != nil {
 		return nil, err

@@ -95,6 +95,23 @@ func (e *env) onTerminal() bool { return term.IsTerminal(int(e.stdin.Fd())) }
 // ask reads a line from the terminal without showing it, and gives the terminal its
 // echo back however that ends, which the kernel would not.
 func (e *env) ask(ctx context.Context, prompt string) ([]byte, error) {
+	return e.askLine(ctx, prompt, func() error { return nil })
+}
+
+// askValue asks for a credential's value. It is the last question of its command: what has
+// been typed behind the line by then was pasted with it, and the shell would show and run it.
+func (e *env) askValue(ctx context.Context, key string) ([]byte, error) {
+	return e.askLine(ctx, "value of "+key+": ", func() error {
+		if pending(e.stdin) {
+			return withHint(fmt.Errorf("several lines were typed at once for %s, and a question takes one", key),
+				"put them into a file: av credential set "+key+" < FILE")
+		}
+		return nil
+	})
+}
+
+// askLine has done look at the terminal before it is given back.
+func (e *env) askLine(ctx context.Context, prompt string, done func() error) ([]byte, error) {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	fd := int(e.stdin.Fd())
@@ -125,7 +142,7 @@ func (e *env) ask(ctx context.Context, prompt string) ([]byte, error) {
 		case a.err != nil && !errors.Is(a.err, errInterrupted):
 			return nil, fmt.Errorf("read from the terminal: %w", a.err)
 		}
-		return a.line, a.err
+		return a.line, errors.Join(a.err, done())
 	case <-ctx.Done():
 		// The reader stays in its read; the process is about to end.
 		return nil, errInterrupted

@@ -201,7 +201,7 @@ func (e *env) wanted(ctx context.Context, v *vault.Vault, entry catalog.Entry, c
 		return vault.Value{}, err
 	}
 	e.tell("%s needs the credential %s%s", entry.Name, c.Key, where)
-	typed, err := e.ask(ctx, "value of "+c.Key+": ")
+	typed, err := e.askValue(ctx, c.Key)
 	if err != nil {
 		return vault.Value{}, err
 	}
