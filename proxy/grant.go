@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/av-project/av/vault/policy"
 )
@@ -12,6 +14,7 @@ var errRegranted = errors.New(reasonRegranted)
 
 // grant is something open: a tunnel or a request on its way.
 type grant struct {
+	number int // grants are counted in the order in which they are made
 	// holds tells whether a policy still grants it.
 	holds func(*policy.Set) bool
 	end   context.CancelCauseFunc
@@ -22,8 +25,9 @@ type grant struct {
 func (l *lease) under(ctx context.Context, set *policy.Set, holds func(*policy.Set) bool) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(l.ctx, func() { cancel(l.ctx.Err()) })
-	g := &grant{holds, cancel}
 	l.mu.Lock()
+	l.granted++
+	g := &grant{l.granted, holds, cancel}
 	l.grants[g] = struct{}{}
 	l.mu.Unlock()
 	// One that came since set was asked is asked here, a later one by regrant.
@@ -66,7 +70,10 @@ func (l *lease) regrant(set *policy.Set) {
 			l.upstreams.Remove(key)
 		}
 	}
-	for g := range l.grants {
+	// The newest first: a request before the tunnel that it came through, for that takes
+	// its client away, and then it would be the client that broke it off.
+	newestFirst := func(a, b *grant) int { return b.number - a.number }
+	for _, g := range slices.SortedFunc(maps.Keys(l.grants), newestFirst) {
 		if !g.holds(set) {
 			g.end(errRegranted)
 		}

@@ -24,6 +24,7 @@ type lease struct {
 	mu        sync.Mutex
 	upstreams *lru.Cache[upstreamKey, *upstream]
 	grants    map[*grant]struct{}
+	granted   int // ever
 }
 
 // upstreamKey keeps apart what was opened under different rules: a service may dial
