@@ -138,6 +138,8 @@ func canonicalHost(host string) (string, error) {
 	return name, nil
 }
 
+var errNotIDNA = errors.New("not a valid internationalised name")
+
 // canonicalName lower-cases an ASCII name, and hands all others to IDNA. Names
 // that IDNA would refuse but DNS serves (an underscore, "r3---sn") stay usable that
 // way; a label that says it is IDNA ("xn--") must be good IDNA.
@@ -153,7 +155,12 @@ func canonicalName(host string) (string, error) {
 	if !isASCII(host) || strings.Contains(name, "xn--") {
 		ascii, err := idna.Lookup.ToASCII(host)
 		if err != nil {
-			return "", errors.New("not a valid internationalised name")
+			return "", errNotIDNA
+		}
+		// A mapping can make a name that would itself be refused, such as one that reads from
+		// both sides: what is judged has to be what would be read again.
+		if again, err := idna.Lookup.ToASCII(ascii); err != nil || again != ascii {
+			return "", errNotIDNA
 		}
 		name = ascii
 	}

@@ -96,7 +96,7 @@ func TestTargetWithoutAnyPortIsRefused(t *testing.T) {
 // that mean something to a URL, a shell or a header.
 func FuzzTargetIsCanonical(f *testing.F) {
 	for _, s := range []string{"api.github.com", "API.github.com.:8443", "bücher.example", "[::ffff:1.2.3.4]:80", "127.1",
-		"xn--bcher-kva.example", "a。b", "1.2.3.4.", "\u212a.test", "a.1", "[2001:db8::1%25x]:1"} {
+		"xn--bcher-kva.example", "a。b", "1.2.3.4.", "\u212a.test", "a.1", "[2001:db8::1%25x]:1", "\u2135A"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
