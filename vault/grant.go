@@ -31,6 +31,8 @@ type Grant struct {
 	Allow     []policy.Target  `json:"allow,omitempty"`
 	// Raw are those to which bytes are carried that nobody reads.
 	Raw []policy.Target `json:"raw,omitempty"`
+	// Limits are its share of the proxy, and what it may send out.
+	Limits Limits `json:"limits,omitzero"`
 }
 
 // Opened is a new session's way in. The token and the key are shown here and

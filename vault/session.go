@@ -63,6 +63,13 @@ func newSession(v *Vault, row store.Session, g Grant, services []policy.Service)
 func (s *Session) ID() string  { return s.row.ID }
 func (s *Session) Run() string { return s.row.Run }
 
+// Limits are those of the grant, with the defaults filled in. Their map is not to be
+// written to.
+func (s *Session) Limits() Limits { return s.grant.Limits.orDefaults() }
+
+// Expires is when the session ends by itself.
+func (s *Session) Expires() time.Time { return s.row.Expires }
+
 // Policy is the policy as it is now; the next request may find another.
 func (s *Session) Policy() *policy.Set { return s.current.Load().set }
 
