@@ -12,8 +12,10 @@ import (
 // admit brings a new connection as far as HTTP and hands it to the outer server.
 func (s *serving) admit(raw net.Conn) {
 	stop := closeWhenDone(s.ctx, raw)
+	known := s.strangers.add(raw)
 	conn, cert, refused := s.greet(raw)
 	if conn == nil {
+		known()
 		stop()
 		_ = raw.Close()
 		if refused != "" {
@@ -22,11 +24,15 @@ func (s *serving) admit(raw net.Conn) {
 		return
 	}
 	s.wg.Add(1)
-	l := &link{serving: s, cert: cert, finish: s.wg.Done}
+	l := &link{serving: s, cert: cert, known: known}
+	l.finish = func() {
+		l.leave()
+		s.wg.Done()
+	}
 	l.wire = &wire{Conn: conn, link: l}
 	if !s.outerQueue.push(l.wire) {
 		_ = conn.Close()
-		s.wg.Done()
+		l.finish()
 	}
 	// From here the server closes it.
 	stop()

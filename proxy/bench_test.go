@@ -11,7 +11,12 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/av-project/av/vault"
 )
+
+// unhurried is for what measures how fast the proxy is, and not how fast it lets one be.
+var unhurried = vault.Limits{Rate: 1_000_000, CredentialRate: 1_000_000}
 
 // BenchmarkThroughput sends the same requests through the proxy and straight to the
 // same upstream, and reports both rates and what the proxy leaves of the direct one.
@@ -21,7 +26,7 @@ func BenchmarkThroughput(b *testing.B) {
 			for _, by := range ways {
 				b.Run(fmt.Sprintf("h2=%v/workers=%d/%s", h2, workers, map[way]string{byCertificate: "tls", byToken: "plain"}[by]), func(b *testing.B) {
 					up := startUpstream(b, func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "hello") }, h2, apiHost)
-					w := newWorld(b, setup{services: services(up.bearer(apiHost))})
+					w := newWorld(b, setup{services: services(up.bearer(apiHost)), limits: unhurried})
 					proxied := w.clientOf(by, h2)
 					direct := up.direct(h2)
 					defer direct.CloseIdleConnections()
@@ -54,7 +59,7 @@ func BenchmarkBody(b *testing.B) {
 					_, _ = rw.Write(piece)
 				}
 			}, h2, apiHost)
-			w := newWorld(b, setup{services: services(up.bearer(apiHost))})
+			w := newWorld(b, setup{services: services(up.bearer(apiHost)), limits: unhurried})
 			proxied, direct := w.clientOf(byCertificate, h2), up.direct(h2)
 			defer direct.CloseIdleConnections()
 			var through, straight time.Duration

@@ -6,6 +6,27 @@ import (
 	"net/http"
 )
 
+// meteredBody is cut off where it is larger than a request's body may be, or than what
+// may still go out.
+type meteredBody struct {
+	io.ReadCloser
+	x           *exchange
+	account     account
+	left, limit int64
+}
+
+func (b *meteredBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.x.touch()
+	if b.left -= int64(n); b.left < 0 {
+		return 0, b.x.cutOff(requestTooLarge(b.limit))
+	}
+	if short := b.account.spend(int64(n)); short != nil {
+		return 0, b.x.cutOff(budgetSpent(short))
+	}
+	return n, err
+}
+
 // requestBody counts what leaves, and takes the trailers along.
 type requestBody struct {
 	io.ReadCloser

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"net/http/httputil"
@@ -17,6 +18,9 @@ const (
 
 	reasonUpstreamGone = "broken off by the upstream"
 )
+
+// errCutOff ends what the proxy ends by itself; the exchange knows why.
+var errCutOff = errors.New("cut off")
 
 // route is where a request goes, for whom.
 type route struct {
@@ -48,12 +52,25 @@ func (s *serving) carry(x *exchange, r *http.Request, to route) {
 		x.refuse(*why)
 		return
 	}
+	meter := to.lease.meter
+	if !meter.requests.enter() {
+		x.refuse(tooManyRequests(meter.limits.Requests))
+		return
+	}
+	defer meter.requests.leave()
+	account := meter.budgets.account(to.target.Host, verdict.Service)
+	if why := meter.weigh(x, r, account); why != nil {
+		x.refuse(*why)
+		return
+	}
 	ctx, release := to.lease.under(r.Context(), set, func(now *policy.Set) bool {
 		return sameGrant(verdict, now.Decide(to.target, method, path))
 	})
 	defer release()
+	ctx, rest := x.watch(ctx, meter.limits.Idle, meter.limits.Total)
+	defer rest()
 	r = r.WithContext(ctx)
-	t := &trip{route: to, x: x, upgrade: webSocketAnswer(r)}
+	t := &trip{route: to, x: x, account: account, upgrade: webSocketAnswer(r)}
 	if t.upgrade == "" {
 		r.Header.Del("Upgrade") // nothing but a WebSocket gets a tunnel
 	}

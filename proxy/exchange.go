@@ -26,6 +26,10 @@ type exchange struct {
 	stopwatch stopwatch
 	// late is the reason of what a WebSocket's own goroutines ended.
 	late atomic.Pointer[string]
+	// cut is why the proxy ended it by itself.
+	cut atomic.Pointer[refusal]
+	// active is when the last byte went by, as nanoseconds since it began.
+	active atomic.Int64
 	// fault: the request's body did not come to its end.
 	fault atomic.Bool
 
@@ -71,6 +75,9 @@ func (x *exchange) record() {
 	if !x.whole() && e.Reason == "" {
 		e.Reason = reasonGone
 	}
+	if cut := x.cut.Load(); cut != nil {
+		e.Reason, e.Allowed = cut.message, e.Allowed && !cut.ours
+	}
 	x.link.recorder.Record(*e)
 }
 
@@ -115,7 +122,7 @@ func (x *exchange) abandon(reason string) {
 func (x *exchange) WriteHeader(code int) {
 	if code >= 200 {
 		x.entry.Status = code
-		if x.closing {
+		if x.closing || x.cut.Load() != nil {
 			x.Header().Set("Connection", "close")
 		}
 	}
@@ -124,6 +131,7 @@ func (x *exchange) WriteHeader(code int) {
 
 func (x *exchange) Write(p []byte) (int, error) {
 	n, err := x.ResponseWriter.Write(p)
+	x.touch()
 	x.received.Add(int64(n))
 	return n, err
 }

@@ -27,6 +27,7 @@ func (s *serving) serveInner(w http.ResponseWriter, r *http.Request) {
 		case !t.session.Alive():
 			x.closing = true
 			x.refuse(sessionEnded())
+		case !t.lease.meter.pace(x, r):
 		case strings.EqualFold(r.Method, http.MethodConnect):
 			x.refuse(badRequest("nested_connect", "a CONNECT inside a tunnel is not carried"))
 		case !isMethod(r.Method):

@@ -16,6 +16,7 @@ import (
 type lease struct {
 	*serving
 	session *vault.Session
+	meter   *meter
 	ctx     context.Context
 
 	// holding has an element for each body that is in memory.
@@ -47,7 +48,7 @@ func (s *serving) lease(session *vault.Session) *lease {
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	fresh := &lease{
-		serving: s, session: session, ctx: ctx, upstreams: upstreams,
+		serving: s, session: session, meter: s.meters.of(session), ctx: ctx, upstreams: upstreams,
 		holding: make(chan struct{}, maxHeldBodies), grants: map[*grant]struct{}{},
 	}
 	changed := session.Changed()

@@ -18,6 +18,17 @@ const (
 	maxRecordedPath = 1 << 10
 	maxRecordedName = 253
 
+	// maxHeaders bounds the fields of a request's head. More is 431.
+	maxHeaders = 256
+	// maxTurn is how long a request waits where its session sends faster than it may.
+	// What would wait longer is 429.
+	maxTurn = time.Second
+	// maxMeters is of how many sessions it is remembered what they have spent.
+	maxMeters = 8192
+	// maxStrangers is how many connections to one listener may be open that have not
+	// said whose they are. The one that came first makes room.
+	maxStrangers = 1024
+
 	// maxSearchedBody bounds a body in which placeholders are looked for. More is 413.
 	maxSearchedBody = 10 << 20
 	// maxHeldBodies is how many such bodies of one session are in memory at a time. The

@@ -14,6 +14,8 @@ import (
 type link struct {
 	*serving
 	cert   []byte  // the client's certificate, on the outer leg
+	known  func()  // called when it is known whose connection it is, on the outer leg
+	meter  *meter  // whose it is, nil as long as nobody's
 	tunnel *tunnel // on the inner leg
 	wire   *wire   // nil when the connection speaks HTTP/2
 	finish func()  // called once, when the server is done with the connection

@@ -22,7 +22,7 @@ func (t *trip) load(r *http.Request, set *policy.Set, service *policy.Service) (
 			return false
 		}
 	}
-	t.x.purse = &purse{ctx: r.Context(), session: t.session, host: t.target.Host}
+	t.x.purse = &purse{ctx: r.Context(), session: t.session, meter: t.lease.meter, host: t.target.Host}
 	var err error
 	if t.fillings, err = fill(service.Auth, t.x.purse); err == nil {
 		// What the proxy takes away is not searched: a placeholder there fetches nothing.
@@ -49,6 +49,8 @@ func (t *trip) unloaded(r *http.Request, service *policy.Service, err error) ref
 	switch {
 	case errors.Is(err, vault.ErrNoSession):
 		return sessionEnded()
+	case t.x.cut.Load() != nil && t.ended(r.Context()) == "":
+		return *t.x.cut.Load()
 	case errors.Is(err, errBodyTooSlow) && t.ended(r.Context()) == "":
 		// Before the context, as for what is malformed.
 		t.x.closing = t.x.major == 1 // the rest of it may still come
@@ -68,7 +70,10 @@ func (t *trip) unloaded(r *http.Request, service *policy.Service, err error) ref
 	if named, ok := errors.AsType[*inject.KeyError](err); ok {
 		key = named.Key
 	}
+	fast, isFast := errors.AsType[*tooFastError](err)
 	switch {
+	case isFast:
+		return credentialRateLimited(service.Name, key, fast)
 	case errors.Is(err, vault.ErrNoCredential):
 		return missingCredential(service.Name, key)
 	case errors.Is(err, vault.ErrBound):

@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/av-project/av/proxy/match"
-	"github.com/av-project/av/vault"
 	"github.com/av-project/av/vault/policy"
 )
 
@@ -26,11 +25,20 @@ func (s *serving) serveOuter(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		x.of(session)
+		to := route{session: session, lease: s.lease(session)}
+		if !l.join(to.lease.meter) {
+			x.closing = true
+			x.refuse(tooManyConnections(to.lease.meter.limits.Connections))
+			return
+		}
+		if !to.lease.meter.pace(x, r) {
+			return
+		}
 		switch {
 		case r.Method == http.MethodConnect:
-			s.connect(x, r, session)
+			s.connect(x, r, to)
 		case r.URL.Host != "", r.URL.Opaque != "":
-			s.absolute(x, r, session)
+			s.absolute(x, r, to)
 		default:
 			x.refuse(badRequest("not_proxied", "this is a proxy: send CONNECT, or a request with a whole URL"))
 		}
@@ -38,25 +46,26 @@ func (s *serving) serveOuter(w http.ResponseWriter, r *http.Request) {
 }
 
 // absolute carries a request that names its whole URL.
-func (s *serving) absolute(x *exchange, r *http.Request, session *vault.Session) {
-	target, secure, err := match.Absolute(r.URL)
+func (s *serving) absolute(x *exchange, r *http.Request, to route) {
+	var err error
+	to.target, to.secure, err = match.Absolute(r.URL)
 	if err != nil {
 		x.refuse(badRequest("bad_target", err.Error()))
 		return
 	}
-	x.to(target)
-	s.carry(x, r, route{session, s.lease(session), target, secure})
+	x.to(to.target)
+	s.carry(x, r, to)
 }
 
 // connect judges a CONNECT, and opens the tunnel.
-func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) {
+func (s *serving) connect(x *exchange, r *http.Request, to route) {
 	target, err := match.Connect(r.RequestURI)
 	if err != nil {
 		x.refuse(badRequest("bad_target", err.Error()))
 		return
 	}
 	x.to(target)
-	set := session.Policy()
+	set := to.session.Policy()
 	verdict := set.Reach(target)
 	x.judged(verdict)
 	if !verdict.Allow {
@@ -64,8 +73,14 @@ func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) 
 		x.refuse(denied(target, set, verdict))
 		return
 	}
+	// Names leave too, in what they are looked up with.
+	if short := to.lease.meter.budgets.account(target.Host, nil).spend(headSize(r)); short != nil {
+		x.refuse(budgetSpent(short))
+		return
+	}
 	if unread(verdict) {
-		s.connectUnread(x, session, target, set, verdict)
+		to.target = target
+		s.connectUnread(x, to, set, verdict)
 		return
 	}
 	conn, head, err := hijack(x)
@@ -74,7 +89,7 @@ func (s *serving) connect(x *exchange, r *http.Request, session *vault.Session) 
 		x.abandon("the connection cannot become a tunnel")
 	}
 	x.carried = true
-	t := &tunnel{serving: s, session: session, lease: s.lease(session), target: target}
+	t := &tunnel{serving: s, session: to.session, lease: to.lease, target: target}
 	ctx, release := t.lease.under(s.ctx, set, func(now *policy.Set) bool {
 		v := now.Reach(target)
 		return v.Allow && !unread(v)

@@ -61,6 +61,7 @@ type Proxy struct {
 	now       func() time.Time
 	roots     *x509.CertPool // nil: the system's, read when the first upstream is dialled
 	buffers   buffers
+	meters    *meters
 	holdFor   time.Duration // holdTimeout, but in tests
 }
 
@@ -79,7 +80,7 @@ func New(c Config) (*Proxy, error) {
 	}
 	p := &Proxy{
 		authority: c.Authority, sessions: c.Sessions, recorder: c.Recorder, guard: c.Guard,
-		log: c.Logger, now: c.Now, roots: c.RootCAs, holdFor: holdTimeout,
+		log: c.Logger, now: c.Now, roots: c.RootCAs, holdFor: holdTimeout, meters: newMeters(),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

@@ -16,6 +16,7 @@ import (
 type purse struct {
 	ctx     context.Context
 	session *vault.Session
+	meter   *meter
 	host    string
 
 	mu   sync.Mutex
@@ -27,6 +28,10 @@ func (p *purse) take(key string) (vault.Value, error) {
 	defer p.mu.Unlock()
 	if value, ok := p.held[key]; ok {
 		return value, nil
+	}
+	err := p.meter.credential(p.ctx, key)
+	if err != nil {
+		return vault.Value{}, &inject.KeyError{Key: key, Err: err}
 	}
 	value, err := p.session.Credential(p.ctx, key, p.host)
 	if err != nil {

@@ -16,6 +16,8 @@ type refusal struct {
 	message string
 	hint    string
 	rule    string
+	// retryAfter is in how many seconds it may be tried again, 0 if that is not known.
+	retryAfter int
 	// ours is set when av said no, and not the network or the upstream.
 	ours bool
 }
@@ -42,6 +44,9 @@ func (f refusal) write(w http.ResponseWriter) {
 	h.Set(errorHeader, f.code)
 	if f.status == http.StatusProxyAuthRequired {
 		h.Set("Proxy-Authenticate", `Basic realm="av"`)
+	}
+	if f.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(f.retryAfter))
 	}
 	w.WriteHeader(f.status)
 	_, _ = w.Write(body) // the client may be gone

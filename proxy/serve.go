@@ -21,8 +21,9 @@ type serving struct {
 	outerQueue, innerQueue *queue
 	outerTLS, innerTLS     *tls.Config
 
-	leases sync.Map // *vault.Session → *lease
-	wg     sync.WaitGroup
+	strangers strangers
+	leases    sync.Map // *vault.Session → *lease
+	wg        sync.WaitGroup
 }
 
 // Serve accepts connections from ln until ctx ends. Then it closes all that it opened

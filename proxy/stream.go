@@ -15,6 +15,8 @@ type stream struct {
 	io.ReadWriteCloser
 	x      *exchange
 	frames *inject.Frames
+	// account is what the client's side draws on.
+	account account
 
 	mu     sync.Mutex
 	closed bool
@@ -24,18 +26,23 @@ type stream struct {
 func countStream(body io.ReadCloser, t *trip) io.ReadCloser {
 	// A 101's body is the connection; if it were not, the reverse proxy would say so.
 	if rw, ok := body.(io.ReadWriteCloser); ok {
-		return &stream{ReadWriteCloser: rw, x: t.x, frames: t.frames}
+		return &stream{ReadWriteCloser: rw, x: t.x, frames: t.frames, account: t.account}
 	}
 	return body
 }
 
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.ReadWriteCloser.Read(p)
+	s.x.touch()
 	s.x.received.Add(int64(n))
 	return n, err
 }
 
 func (s *stream) Write(p []byte) (int, error) {
+	s.x.touch()
+	if short := s.account.spend(int64(len(p))); short != nil {
+		return 0, s.x.cutOff(budgetSpent(short))
+	}
 	if s.frames == nil {
 		return s.send(p)
 	}

@@ -16,6 +16,7 @@ import (
 type trip struct {
 	route
 	x        *exchange
+	account  account // of what the client sends
 	upstream *upstream
 	fillings []inject.Filling // the credentials that go into headers
 	upgrade  string           // the answer that a WebSocket handshake must bring
@@ -98,6 +99,8 @@ func (t *trip) failed(_ http.ResponseWriter, r *http.Request, err error) {
 		// Before the context: the server ends it with the first byte that it cannot read.
 		t.x.closing = true
 		t.x.refuse(badRequest("malformed", bad.reason))
+	case t.x.cut.Load() != nil:
+		t.x.refuse(*t.x.cut.Load())
 	case t.x.fault.Load(), r.Context().Err() != nil:
 		t.x.abandon(reasonGone)
 	default:

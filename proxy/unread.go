@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
 
-	"github.com/av-project/av/vault"
 	"github.com/av-project/av/vault/policy"
 )
 
@@ -32,15 +32,22 @@ type unreadTunnel struct {
 	lease   *lease
 	target  policy.Target
 	verdict policy.Verdict
+	account account // of what the client sends
 }
 
-func (s *serving) connectUnread(x *exchange, session *vault.Session, target policy.Target, set *policy.Set, verdict policy.Verdict) {
-	u := &unreadTunnel{serving: s, x: x, lease: s.lease(session), target: target, verdict: verdict}
+func (s *serving) connectUnread(x *exchange, to route, set *policy.Set, verdict policy.Verdict) {
+	meter := to.lease.meter
+	u := &unreadTunnel{
+		serving: s, x: x, lease: to.lease, target: to.target, verdict: verdict,
+		account: meter.budgets.account(to.target.Host, verdict.Service),
+	}
 	ctx, release := u.lease.under(s.ctx, set, func(now *policy.Set) bool {
-		v := now.Reach(target)
+		v := now.Reach(to.target)
 		return unread(v) && sameGrant(verdict, v)
 	})
 	defer release()
+	ctx, rest := x.watch(ctx, meter.limits.Idle, math.MaxInt64)
+	defer rest()
 	if verdict.Raw {
 		x.entry.Proto = protoTCP
 		u.runRaw(ctx)
@@ -151,8 +158,8 @@ func (u *unreadTunnel) accept(ctx context.Context) (net.Conn, []byte) {
 // that is not worth a word: many protocols end so.
 func (u *unreadTunnel) splice(client, upstream net.Conn) {
 	ends := make(chan net.Conn, 2)
-	go func() { ends <- u.pump(client, upstream, &u.x.sent) }()
-	go func() { ends <- u.pump(upstream, client, &u.x.received) }()
+	go func() { ends <- u.pump(client, upstream, &u.x.sent, u.account) }()
+	go func() { ends <- u.pump(upstream, client, &u.x.received, nil) }()
 	switch <-ends {
 	case nil:
 		<-ends
@@ -167,12 +174,17 @@ func (u *unreadTunnel) splice(client, upstream net.Conn) {
 }
 
 // pump copies until from has ended, and returns the one that broke before.
-func (u *unreadTunnel) pump(from, to net.Conn, count *atomic.Int64) (broken net.Conn) {
+func (u *unreadTunnel) pump(from, to net.Conn, count *atomic.Int64, account account) (broken net.Conn) {
 	buffer := u.buffers.Get()
 	defer u.buffers.Put(buffer)
 	for {
 		n, err := from.Read(buffer)
+		u.x.touch()
 		if n > 0 {
+			if short := account.spend(int64(n)); short != nil {
+				_ = u.x.cutOff(budgetSpent(short))
+				return to
+			}
 			if _, failed := to.Write(buffer[:n]); failed != nil {
 				return to
 			}

@@ -65,6 +65,7 @@ type setup struct {
 	listener  func(net.Listener) net.Listener
 	now       func() time.Time
 	holdFor   time.Duration
+	limits    vault.Limits
 }
 
 func newWorld(t testing.TB, s setup) *world {
@@ -126,11 +127,19 @@ func newWorld(t testing.TB, s setup) *world {
 // session opens one more session in the vault.
 func (w *world) session(s setup) vault.Opened {
 	w.t.Helper()
-	g := vault.Grant{Run: "run-1", Unmatched: s.unmatched}
+	g := vault.Grant{Run: "run-1", Unmatched: s.unmatched, Limits: s.limits}
 	for _, a := range s.allow {
 		g.Allow = append(g.Allow, try(policy.ParseTarget(a, 443))(w.t))
 	}
 	return try(w.vault.OpenSession(context.Background(), vault.Owner(), g))(w.t)
+}
+
+// another is the same world for another run.
+func (w *world) another(s setup) *world {
+	w.t.Helper()
+	other := *w
+	other.opened = w.session(s)
+	return &other
 }
 
 // records stops the proxy and returns what was recorded: all of it, for sure. There

@@ -103,7 +103,7 @@ type Service struct {
 	Upstream      Upstream       `json:"upstream,omitzero"`
 	// TLS is passthrough where the proxy does not open it.
 	TLS TLSMode `json:"tls,omitempty"`
-	// MaxBytesOut is how many bytes one session may send to each of its hosts, heads
+	// MaxBytesOut is how many bytes one session may send to its hosts together, heads
 	// included; 0: any.
 	MaxBytesOut int64 `json:"max_bytes_out,omitempty"`
 }
