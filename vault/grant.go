@@ -60,6 +60,9 @@ func (g Grant) check() (Grant, error) {
 	if n := len(g.Allow) + len(g.Raw); n > maxAllow {
 		return g, fmt.Errorf("refusing %d allowed hosts, more than %d", n, maxAllow)
 	}
+	if err := g.Limits.Check(); err != nil {
+		return g, err
+	}
 	if g.Unmatched == "" {
 		g.Unmatched = policy.Deny
 	}

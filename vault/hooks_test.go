@@ -33,3 +33,10 @@ func SealServices(ctx context.Context, v *Vault) error {
 		return v.sealServices(tx, key, rows)
 	})
 }
+
+// ServicesDigest and SessionDigest are what is sealed of a list of services and of a
+// session.
+var (
+	ServicesDigest = digest
+	SessionDigest  = sessionDigest
+)

@@ -2,18 +2,20 @@ package vault
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
+
+	"github.com/av-project/av/vault/policy"
 )
 
-// What a session may do when its grant does not say otherwise.
+// Beyond these a limit is a slip of the finger.
 const (
-	defaultConnections    = 1024
-	defaultRequests       = 1024
-	defaultRate           = 1000
-	defaultCredentialRate = 500
-	defaultMaxBody        = 64 << 30
-	defaultIdle           = time.Hour
-	defaultTotal          = 24 * time.Hour
+	maxCount      = 100_000
+	maxRate       = 1_000_000
+	minLimitTime  = time.Second
+	maxHostLimits = 1000 // hosts with a budget of one grant
 )
 
 // Limits are how much of the proxy one session may have, so that no run takes it away
@@ -39,14 +41,81 @@ type Limits struct {
 	HostMaxBytesOut map[string]int64 `json:"host_max_bytes_out,omitempty"`
 }
 
+// DefaultLimits are what a session has when its grant does not say otherwise.
+func DefaultLimits() Limits {
+	return Limits{
+		Connections:    1024,
+		Requests:       1024,
+		Rate:           1000,
+		CredentialRate: 500,
+		MaxBody:        64 << 30,
+		Idle:           time.Hour,
+		Total:          24 * time.Hour,
+	}
+}
+
 // orDefaults fills in what is zero.
 func (l Limits) orDefaults() Limits {
-	l.Connections = cmp.Or(l.Connections, defaultConnections)
-	l.Requests = cmp.Or(l.Requests, defaultRequests)
-	l.Rate = cmp.Or(l.Rate, defaultRate)
-	l.CredentialRate = cmp.Or(l.CredentialRate, defaultCredentialRate)
-	l.MaxBody = cmp.Or(l.MaxBody, defaultMaxBody)
-	l.Idle = cmp.Or(l.Idle, defaultIdle)
-	l.Total = cmp.Or(l.Total, defaultTotal)
+	d := DefaultLimits()
+	l.Connections = cmp.Or(l.Connections, d.Connections)
+	l.Requests = cmp.Or(l.Requests, d.Requests)
+	l.Rate = cmp.Or(l.Rate, d.Rate)
+	l.CredentialRate = cmp.Or(l.CredentialRate, d.CredentialRate)
+	l.MaxBody = cmp.Or(l.MaxBody, d.MaxBody)
+	l.Idle = cmp.Or(l.Idle, d.Idle)
+	l.Total = cmp.Or(l.Total, d.Total)
 	return l
+}
+
+// Check refuses what no session is opened with.
+func (l Limits) Check() error {
+	for _, count := range []struct {
+		name     string
+		is, most int
+	}{
+		{"connections", l.Connections, maxCount},
+		{"requests", l.Requests, maxCount},
+		{"rate", l.Rate, maxRate},
+		{"credential_rate", l.CredentialRate, maxRate},
+	} {
+		if count.is < 0 || count.is > count.most {
+			return &problem{fmt.Sprintf("a limit of %s=%d is refused", count.name, count.is), fmt.Sprintf("it is from 1 to %d", count.most)}
+		}
+	}
+	for _, length := range []struct {
+		name string
+		is   time.Duration
+	}{{"idle", l.Idle}, {"total", l.Total}} {
+		// No session lasts longer than maxTTL. 0 is the default.
+		if length.is != 0 && (length.is < minLimitTime || length.is > maxTTL) {
+			return &problem{fmt.Sprintf("a limit of %s=%v is refused", length.name, length.is), "it is from 1 second to 7 days"}
+		}
+	}
+	if l.MaxBody < 0 {
+		return &problem{fmt.Sprintf("a limit of max_body=%d is refused", l.MaxBody), "leave it out for the default"}
+	}
+	if l.MaxBytesOut < 0 {
+		return &problem{fmt.Sprintf("a limit of max_bytes_out=%d is refused", l.MaxBytesOut), "leave it out for no bound"}
+	}
+	return l.checkHosts()
+}
+
+func (l Limits) checkHosts() error {
+	if n := len(l.HostMaxBytesOut); n > maxHostLimits {
+		return &problem{fmt.Sprintf("a budget for each of %d hosts is refused", n), fmt.Sprintf("at most %d have one", maxHostLimits)}
+	}
+	for _, host := range slices.Sorted(maps.Keys(l.HostMaxBytesOut)) {
+		// Under a second spelling nothing would ever be counted, and all would go out.
+		canonical, err := policy.ParseHost(host)
+		if err != nil {
+			return fmt.Errorf("max_bytes_out of a host: %w", err)
+		}
+		if canonical != host {
+			return &problem{fmt.Sprintf("max_bytes_out of the host %q is refused", clip(host, maxName)), "name it as " + canonical}
+		}
+		if n := l.HostMaxBytesOut[host]; n <= 0 {
+			return &problem{fmt.Sprintf("a limit of max_bytes_out@%s=%d is refused", host, n), "leave it out for no bound"}
+		}
+	}
+	return nil
 }

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -31,12 +30,7 @@ var errUnsealedServices error = &problem{"the services are not sealed with the v
 func digest(rows []store.Service) string {
 	h := sha256.New()
 	for _, row := range rows {
-		for _, part := range []string{row.Name, row.Body} {
-			var length [8]byte
-			binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-			h.Write(length[:])
-			h.Write([]byte(part))
-		}
+		writeParts(h, row.Name, row.Body)
 	}
 	return fmt.Sprintf("%d sha256:%s", len(rows), hex.EncodeToString(h.Sum(nil)))
 }

@@ -21,15 +21,12 @@ const kindSession = "session"
 // sessionDigest is what the row says that does not change while the session is open. Each
 // part follows its length, so that no two rows have one.
 func sessionDigest(s store.Session) string {
-	b := []byte("av session\x00")
-	for _, part := range []string{s.ID, s.Run, string(s.TokenHash[:]), string(s.CertificateHash[:]), s.Policy} {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
-		b = append(b, part...)
-	}
-	b = binary.BigEndian.AppendUint64(b, uint64(s.Created.UnixNano()))
-	b = binary.BigEndian.AppendUint64(b, uint64(s.Expires.UnixNano()))
-	sum := sha256.Sum256(b)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	h := sha256.New()
+	h.Write([]byte("av session\x00"))
+	writeParts(h, s.ID, s.Run, string(s.TokenHash[:]), string(s.CertificateHash[:]), s.Policy)
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(s.Created.UnixNano())))
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(s.Expires.UnixNano())))
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
 func sessionPlace(vault string, s store.Session) seal.Place {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -212,25 +210,6 @@ func (e *env) value(ctx context.Context, file, key string) ([]byte, error) {
 		return nil, fmt.Errorf("read the value from stdin: %w", err)
 	}
 	return dropLineBreak(b), nil
-}
-
-// readUpTo reads what of a file could be of use; who makes sense of it says that it is
-// too long.
-func readUpTo(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, limit))
-}
-
-// dropLineBreak takes away the line break that editors and echo put at the end.
-func dropLineBreak(b []byte) []byte {
-	if line, ok := bytes.CutSuffix(b, []byte{'\n'}); ok {
-		return bytes.TrimSuffix(line, []byte{'\r'})
-	}
-	return b
 }
 
 // hostsHint is the hint for an error about a host that has none.

@@ -24,10 +24,7 @@ import (
 // A network with nothing in it but a proxy: what reaches the vendor went through that.
 func TestRunBehindACorporateProxyReachesItsVendor(t *testing.T) {
 	require.Root(t)
-	curl, err := exec.LookPath("curl")
-	if err != nil {
-		t.Skip("there is no curl")
-	}
+	curl := require.Client(t, "curl")
 	bin, err := built()
 	if err != nil {
 		t.Fatal(err)

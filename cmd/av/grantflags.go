@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/av-project/av/vault"
+	"github.com/av-project/av/vault/catalog"
 	"github.com/av-project/av/vault/policy"
 )
 
@@ -27,14 +28,20 @@ func (f requestFlags) grant() (g vault.Grant, err error) {
 	if g.Unmatched, err = unmatchedHosts(f.unmatched); err != nil {
 		return g, err
 	}
-	if g.Allow, g.Raw, err = targets(f.allow); err != nil {
-		return g, err
+	_, err = reach(&g, f.allow, f.presets)
+	return g, err
+}
+
+// reach lets g reach what --allow and --preset name, and returns the presets.
+func reach(g *vault.Grant, allow, names []string) (list []catalog.Preset, err error) {
+	if g.Allow, g.Raw, err = targets(allow); err != nil {
+		return nil, err
 	}
-	list, err := presets(f.presets)
+	list, err = presets(names)
 	for _, p := range list {
 		g.Allow = append(g.Allow, p.Allow...)
 	}
-	return g, err
+	return list, err
 }
 
 // unmatchedHosts is what --unmatched says.

@@ -66,13 +66,3 @@ func readPassword(from io.Reader, name string) ([]byte, error) {
 	}
 	return b, nil
 }
-
-// takeStdin is asked by whoever is about to read all of stdin. What comes second would
-// find nothing there, and take that for an empty value.
-func (e *env) takeStdin(what string) error {
-	if e.stdinGives != "" {
-		return withHint(fmt.Errorf("stdin cannot give %s: it gives %s", what, e.stdinGives), "take one of them from a file")
-	}
-	e.stdinGives = what
-	return nil
-}

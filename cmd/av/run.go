@@ -14,6 +14,7 @@ import (
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/runner"
 	"github.com/av-project/av/vault"
+	"github.com/av-project/av/vault/catalog"
 	"github.com/av-project/av/vault/policy"
 )
 
@@ -25,6 +26,7 @@ type runFlags struct {
 	allow     []string
 	presets   []string
 	unmatched string
+	limits    []string
 	quiet     bool
 }
 
@@ -42,10 +44,12 @@ capability and no way out but the proxy. The folder you are in is its /workspace
 credentials out of the command's environment, and does not hold it to anything.
 
 --preset lets the command reach what a tool needs, such as a package registry:
-` + "`av service catalog --presets`" + ` shows them.`,
+` + "`av service catalog --presets`" + ` shows them.
+
+` + limitHelp(),
 		Example: `  av run --isolation=container -- claude
   av run --isolation=container --preset claude --preset npm -- claude
-  av run --isolation=container --allow files.example.com -- make`,
+  av run --isolation=container --allow files.example.com --limit max_bytes_out=10MB -- make`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 || args[0] == "" {
 				return withHint(errors.New("no command to run"), "av run --isolation=container -- COMMAND [ARG...]")
@@ -67,13 +71,14 @@ credentials out of the command's environment, and does not hold it to anything.
 	flags.StringArrayVar(&f.allow, "allow", nil, "let `HOST[:PORT]` be reached without a credential (port 443 if none is named), or tcp://HOST:PORT by any protocol")
 	flags.StringArrayVar(&f.presets, "preset", nil, "let the hosts be reached that a tool needs: `NAME`, such as npm")
 	flags.StringVar(&f.unmatched, "unmatched", "", "hosts that no service names: `deny` (default in a container) or allow (default on the host)")
+	limitFlag(c, &f.limits)
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
 	return inVault(c)
 }
 
 // run is `av run`: the flags are made sense of before anything is opened or made.
 func (e *env) run(ctx context.Context, f runFlags, command []string) error {
-	grant, err := f.grant()
+	grant, list, err := f.grant()
 	if err != nil {
 		return err
 	}
@@ -102,7 +107,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 		Signals: signals,
 		Say:     func(text string) { e.say(f.quiet, text) },
 	}
-	code, err := e.runSpec(ctx, f, spec)
+	code, err := e.runSpec(ctx, f, list, spec)
 	summary, failed := broker.summary(ctx)
 	if summary != "" && (err == nil || failed != nil) {
 		e.say(f.quiet, summary)
@@ -116,19 +121,16 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	return nil
 }
 
-func (e *env) runSpec(ctx context.Context, f runFlags, spec runner.Spec) (int, error) {
+func (e *env) runSpec(ctx context.Context, f runFlags, list []catalog.Preset, spec runner.Spec) (int, error) {
 	// The vault is opened first of all: without it there is no run, and it may have
 	// to ask for a password before the command takes the terminal.
 	if err := spec.Broker.(*broker).ready(ctx); err != nil {
 		return 0, err
 	}
-	list, err := presets(f.presets)
-	if err != nil {
-		return 0, err
-	}
 	if err := e.tellMissing(ctx, spec.Broker.(*broker).vault, list, f.quiet); err != nil {
 		return 0, err
 	}
+	var err error
 	if spec.Workspace, err = os.Getwd(); err != nil {
 		return 0, withHint(fmt.Errorf("find the folder that we are in: %w", err), "it may have been removed: cd to another")
 	}
@@ -148,32 +150,29 @@ func (e *env) runSpec(ctx context.Context, f runFlags, spec runner.Spec) (int, e
 	return runner.Container(ctx, spec)
 }
 
-// grant is what the run's session may do, from the flags.
-func (f runFlags) grant() (g vault.Grant, err error) {
+// grant is what the run's session may do, from the flags, and the presets that they name.
+func (f runFlags) grant() (g vault.Grant, list []catalog.Preset, err error) {
 	switch f.isolation {
 	case "container":
 		g.Unmatched = policy.Deny
 	case "host":
 		g.Unmatched = policy.Allow
 		if f.image != "" {
-			return g, withHint(errors.New("--image needs a container"), "add --isolation=container")
+			return g, nil, withHint(errors.New("--image needs a container"), "add --isolation=container")
 		}
 	default:
-		return g, withHint(fmt.Errorf("unknown isolation %q", f.isolation), "use --isolation=host or --isolation=container")
+		return g, nil, withHint(fmt.Errorf("unknown isolation %q", f.isolation), "use --isolation=host or --isolation=container")
 	}
 	if f.unmatched != "" {
 		if g.Unmatched, err = unmatchedHosts(f.unmatched); err != nil {
-			return g, err
+			return g, nil, err
 		}
 	}
-	if g.Allow, g.Raw, err = targets(f.allow); err != nil {
-		return g, err
+	if list, err = reach(&g, f.allow, f.presets); err != nil {
+		return g, nil, err
 	}
-	list, err := presets(f.presets)
-	for _, p := range list {
-		g.Allow = append(g.Allow, p.Allow...)
-	}
-	return g, err
+	g.Limits, err = limits(f.limits)
+	return g, list, err
 }
 
 // boxEnvironment is what --env asks for. A name alone hands our own value on.

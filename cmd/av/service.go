@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -55,6 +54,7 @@ does. A service may also have
   substitutions: [{key: SID, placeholder: __sid__, in: [path, query]}]
   upstream: {address: "10.1.2.3:8443", ca: corp-ca.pem}
   enabled: false
+  max_bytes_out: 10MB               what a session may send to each of its hosts
   tls: passthrough                  for clients that pin a certificate: with auth
                                     passthrough, and TLS is carried unread
 
@@ -118,12 +118,9 @@ func (e *env) changeServices(ctx context.Context, v *vault.Vault, change func() 
 // readServices reads a services file. Files that it names are looked for beside it.
 func (e *env) readServices(file string) ([]policy.Service, error) {
 	if file == "-" {
-		if err := e.takeStdin("the services"); err != nil {
-			return nil, err
-		}
-		src, err := io.ReadAll(io.LimitReader(e.stdin, maxServicesFile))
+		src, err := e.readInput(file, "the services", maxServicesFile)
 		if err != nil {
-			return nil, fmt.Errorf("read the services from stdin: %w", err)
+			return nil, err
 		}
 		return policy.Parse("stdin", src, readBounded)
 	}

@@ -20,6 +20,7 @@ type addFlags struct {
 	as       string
 	params   []string
 	readOnly bool
+	bytesOut string
 }
 
 func serviceAdd(e *env) *cobra.Command {
@@ -35,16 +36,19 @@ for one that is not. The catalog also knows the hosts that it belongs to: a cred
 that is bound to none yet is bound to those, so that no other service can send it
 elsewhere.
 
---read-only takes the narrow variant that only reads, where the API can tell.`,
+--read-only takes the narrow variant that only reads, where the API can tell.
+--max-bytes-out bounds how many bytes one session may send to each of its hosts, heads
+included: see docs/services.md.`,
 		Example: `  av service add github --read-only
+  av service add openai --max-bytes-out 50MB
   av service add zendesk --param tenant=acme --as support
   av service add -f internal.yaml`,
 		Args: func(c *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 1, len(args) == 0 && f.file == "":
 				return withHint(errors.New("name one service of the catalog, or a file"), "av service add NAME, or av service add -f FILE; `av service catalog` shows the names")
-			case len(args) == 1 && f.file != "", f.file != "" && (f.as != "" || len(f.params) > 0 || f.readOnly):
-				return withHint(errors.New("a name, --as, --param and --read-only are for the catalog, and -f is for a file"), "use one or the other")
+			case len(args) == 1 && f.file != "", f.file != "" && (f.as != "" || len(f.params) > 0 || f.readOnly || f.bytesOut != ""):
+				return withHint(errors.New("a name, --as, --param, --read-only and --max-bytes-out are for the catalog, and -f is for a file"), "use one or the other")
 			}
 			return nil
 		},
@@ -70,6 +74,7 @@ elsewhere.
 	flags.StringVar(&f.as, "as", "", "call the service `NAME` instead of what the catalog calls it")
 	flags.StringArrayVar(&f.params, "param", nil, "fill `NAME=VALUE` in, such as tenant=acme")
 	flags.BoolVar(&f.readOnly, "read-only", false, "let it read and not write")
+	flags.StringVar(&f.bytesOut, "max-bytes-out", "", "let a session send `SIZE` to each of its hosts and no more, such as 10MB")
 	return c
 }
 
@@ -96,6 +101,15 @@ func (f addFlags) entry(name string) (entry catalog.Entry, services []policy.Ser
 				"make a key at "+entry.KeyURL+" that may only read, and add it without --read-only")
 		}
 		services = slices.Clone(entry.ReadOnly)
+	}
+	if f.bytesOut != "" {
+		n, err := readBudget(f.bytesOut)
+		if err != nil {
+			return entry, nil, fmt.Errorf("--max-bytes-out: %w", err)
+		}
+		for i := range services {
+			services[i].MaxBytesOut = n
+		}
 	}
 	if f.as != "" {
 		if !policy.ValidName(f.as) {

@@ -24,6 +24,7 @@ with the run; these commands are for what runs elsewhere.`
 func sessionCreate(e *env) *cobra.Command {
 	var f requestFlags
 	var ttl time.Duration
+	var limited []string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "create",
@@ -32,13 +33,19 @@ func sessionCreate(e *env) *cobra.Command {
 again: the vault keeps a hash of it. Whoever has it can send requests through the proxy
 as this session until it ends, so hand it over as you would a password.
 
-A session lasts 24 hours if --ttl does not say otherwise, from 5 minutes to 7 days.`,
+A session lasts 24 hours if --ttl does not say otherwise, from 5 minutes to 7 days.
+
+` + limitHelp(),
 		Example: `  AV_TOKEN=$(av session create --ttl 1h)
-  av session create --allow files.example.com --json`,
+  av session create --allow files.example.com --json
+  av session create --limit max_bytes_out=100MB --limit max_bytes_out@api.github.com=5MB`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			grant, err := f.grant()
 			if err != nil {
+				return err
+			}
+			if grant.Limits, err = limits(limited); err != nil {
 				return err
 			}
 			if grant.TTL = ttl; ttl == 0 && c.Flags().Changed("ttl") {
@@ -49,6 +56,7 @@ A session lasts 24 hours if --ttl does not say otherwise, from 5 minutes to 7 da
 		},
 	}
 	f.add(c)
+	limitFlag(c, &limited)
 	c.Flags().DurationVar(&ttl, "ttl", 0, "end it after `DURATION`, such as 90m; 24h if not said")
 	jsonFlag(c, &asJSON)
 	return c

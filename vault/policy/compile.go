@@ -121,6 +121,9 @@ func (s *Service) canonical() error {
 			return err
 		}
 	}
+	if s.MaxBytesOut < 0 {
+		return fmt.Errorf("refusing max_bytes_out %d: it is negative", s.MaxBytesOut)
+	}
 	for i, m := range s.Methods {
 		if !known[m] || i > 0 && s.Methods[i-1] >= m {
 			return fmt.Errorf("refusing methods %q: want known ones in capitals, in order", s.Methods)

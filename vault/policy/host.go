@@ -42,6 +42,20 @@ func ParseTarget(s string, defaultPort uint16) (Target, error) {
 	return t, nil
 }
 
+// ParseHost reads a host without a port and returns its canonical form: what is counted by
+// host has one name for each.
+func ParseHost(s string) (string, error) {
+	t, err := ParseTarget(s, DefaultPort)
+	if err != nil {
+		return "", err
+	}
+	// A port that no default changes is one that was written.
+	if other, _ := ParseTarget(s, DefaultPort+1); other.Port == t.Port {
+		return "", fmt.Errorf("refusing %q: it has a port, and all ports of a host are meant", s)
+	}
+	return t.Host, nil
+}
+
 func readTarget(s string, defaultPort uint16) (Target, error) {
 	if strings.Contains(s, "://") {
 		return Target{}, errURL

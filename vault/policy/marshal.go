@@ -42,6 +42,9 @@ func (s Service) write(b *strings.Builder) {
 	if s.TLS != "" {
 		fmt.Fprintf(b, "    tls: %s\n", scalar(string(s.TLS)))
 	}
+	if s.MaxBytesOut != 0 {
+		fmt.Fprintf(b, "    max_bytes_out: %s\n", FormatSize(s.MaxBytesOut))
+	}
 }
 
 func (a Auth) write(b *strings.Builder) {

@@ -86,7 +86,7 @@ func together(services []Service, places []mapping) error {
 
 func (d document) service(n ast.Node, readFile func(string) ([]byte, error)) (m mapping, s Service, err error) {
 	m, err = d.mapping(n, "a service",
-		"name", "host", "path", "port", "enabled", "methods", "auth", "substitutions", "upstream", "tls")
+		"name", "host", "path", "port", "enabled", "methods", "auth", "substitutions", "upstream", "tls", "max_bytes_out")
 	if err != nil {
 		return m, s, err
 	}
@@ -119,6 +119,9 @@ func (d document) service(n ast.Node, readFile func(string) ([]byte, error)) (m 
 		return m, s, m.refuse("host", err, "host: refusing %s: %v", short(s.Host), err)
 	}
 	if s.Upstream, err = m.upstream(readFile); err != nil {
+		return m, s, err
+	}
+	if s.MaxBytesOut, err = m.size("max_bytes_out"); err != nil {
 		return m, s, err
 	}
 	err = m.tls(&s)

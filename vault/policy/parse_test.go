@@ -82,7 +82,7 @@ func TestNoServicesHaveToBeSpelledOut(t *testing.T) {
 	}
 }
 
-const serviceKeys = "name, host, path, port, enabled, methods, auth, substitutions, upstream, tls"
+const serviceKeys = "name, host, path, port, enabled, methods, auth, substitutions, upstream, tls, max_bytes_out"
 
 // one is a services file with one service, which begins at line 2, column 5.
 func one(lines ...string) string { return "services:\n  - " + strings.Join(lines, "\n    ") + "\n" }

@@ -33,6 +33,8 @@ func FuzzServicesRoundTrip(f *testing.F) {
 	f.Add(one("host: '*.a.b/ü/{x}*%41'", "methods: [get, Put]", "auth: {type: custom, headers: {'*': '{{A}}', '!': 7, 'Null': ~}}"), "")
 	f.Add("services: [{name: a, host: b, auth: {type: bearer, token: ON}}]", "")
 	f.Add(one("host: a.test", "auth: {type: passthrough}", "tls: passthrough"), "")
+	f.Add(one("host: a.test", "auth: {type: passthrough}", "tls: passthrough", "max_bytes_out: 1.5 MiB"), "")
+	f.Add(one("host: a.test", "auth: {type: passthrough}", "max_bytes_out: 7"), "")
 	f.Fuzz(func(t *testing.T, src, caFile string) {
 		services, err := policy.Parse("f", []byte(src), func(name string) ([]byte, error) {
 			if name == caFile {
@@ -53,6 +55,7 @@ func FuzzServicesMadeOfBytesRoundTrip(f *testing.F) {
 	f.Add([]byte("\x01\x02\x03api.github.com\x00/repos/*\x00GITHUB_TOKEN\x00X-Key\x00__a__\x00"))
 	f.Add([]byte("\xff\x10\x0a*.a.test\x00/%41/*/b\x00K\x00X\x00~a~\x00"))
 	f.Add([]byte("\x83\x7f\x02\"'#: {}[]&*!|>%@`\x00/\x00KEY\x00on\x00{{ A }}\x00"))
+	f.Add([]byte("\x84\x01\x00a.test\x00\x00\x05\x14b.test"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		services := servicesOf(b)
 		out, err := policy.Marshal(services)
@@ -169,6 +172,9 @@ func servicesOf(b []byte) (services []policy.Service) {
 		}
 		if shape&0x20 != 0 {
 			s.TLS = policy.TLSPassthrough
+		}
+		if shape&0x80 != 0 { // negative ones too, which have to be refused
+			s.MaxBytesOut = int64(next()) << (next() % 64)
 		}
 		services = append(services, s)
 	}

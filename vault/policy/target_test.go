@@ -113,3 +113,33 @@ func FuzzTargetIsCanonical(f *testing.F) {
 		}
 	})
 }
+
+func TestHostWithoutAPortHasOneName(t *testing.T) {
+	for s, want := range map[string]string{
+		"a.test":            "a.test",
+		"A.Test.":           "a.test",
+		"bücher.example":    "xn--bcher-kva.example",
+		"192.0.2.1":         "192.0.2.1",
+		"2001:DB8::1":       "2001:db8::1",
+		"[2001:db8::1]":     "2001:db8::1",
+		"::ffff:192.0.2.1":  "192.0.2.1",
+		"a.test:443":        "",
+		"a.test:444":        "",
+		"a.test:8443":       "",
+		"[2001:db8::1]:443": "",
+		"*.a.test":          "",
+		"*":                 "",
+		"https://a.test":    "",
+		"a.test/x":          "",
+		"user@a.test":       "",
+		"127.1":             "",
+		"":                  "",
+		"a..test":           "",
+		"a.test\n":          "",
+	} {
+		got, err := policy.ParseHost(s)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %q, %v, want %q", s, got, err, want)
+		}
+	}
+}

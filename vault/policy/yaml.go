@@ -174,6 +174,33 @@ func (m mapping) boolean(key string, otherwise bool) (bool, error) {
 	return b.Value, nil
 }
 
+// size returns the bytes at key, which are more than none, or 0 if it is not there.
+func (m mapping) size(key string) (int64, error) {
+	const hint = "write it as 10MB, or leave it out for no bound"
+	n, ok := m.fields[key]
+	if !ok {
+		return 0, nil
+	}
+	var text string
+	switch n := n.(type) {
+	case *ast.StringNode:
+		text = n.Value
+	case *ast.IntegerNode, *ast.FloatNode:
+		// As it was written: what YAML makes of 010 and 0x10 is not what all people read.
+		text = n.GetToken().Value
+	default:
+		return 0, m.errorf(n, hint, "%s is %s, want a size", key, kind(n))
+	}
+	bytes, err := ParseSize(text)
+	if err != nil {
+		return 0, m.errorf(n, hint, "%s: %v", key, err)
+	}
+	if bytes == 0 {
+		return 0, m.errorf(n, hint, "%s is 0, and nothing could be sent", key)
+	}
+	return bytes, nil
+}
+
 // refuse is an error at the value of key, with the hint of why if that has one.
 func (m mapping) refuse(key string, why error, format string, args ...any) error {
 	hint := ""
