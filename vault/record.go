@@ -71,6 +71,13 @@ type HostCount struct {
 	Target           policy.Target
 	Requests, Denied int
 	Hint             string
+	// Failed counts the tunnels that policy let through and that carried nothing: a client
+	// that does not trust our certificate, one that waits for its server to speak.
+	Failed int
+	// RawHint is the command that would have had them carried unread, where one would.
+	RawHint string
+	// Reason is why the newest of them failed, or was denied though policy names its target.
+	Reason string
 }
 
 // Summary counts the requests of a run, those of a moment ago included.
@@ -87,9 +94,12 @@ func (v *Vault) Summary(ctx context.Context, c Caller, run string) (Summary, err
 		counts, err := tx.Counts(v.id, run, policy.RuleUnmatchedDeny)
 		for _, n := range counts {
 			target := policy.Target{Host: n.Host, Port: n.Port}
-			h := HostCount{Target: target, Requests: n.Requests, Denied: n.Denied}
+			h := HostCount{Target: target, Requests: n.Requests, Denied: n.Denied, Failed: n.Failed, Reason: n.Reason}
 			if n.ByRule > 0 {
 				h.Hint = policy.AllowHint(target)
+			}
+			if n.Unread > 0 {
+				h.RawHint = "av run --allow " + policy.RawFlag(target) + " ..."
 			}
 			sum.Requests += n.Requests
 			sum.Denied += n.Denied

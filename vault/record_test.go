@@ -78,17 +78,28 @@ func TestSummaryCountsWhatARunDid(t *testing.T) {
 		{Host: "api.test", Port: 443, Allowed: true, Rule: "service api"},
 		// Policy let it pass, the egress guard did not: --allow would not help.
 		{Host: "private.test", Port: 443, Rule: "allow private.test:443", Reason: "private address"},
+		// Tunnels that came to nothing. That of a raw target, or of a service, stays so.
+		{Host: "mine.test", Port: 443, Allowed: true, Method: "CONNECT", Rule: "unmatched allow", Proto: "HTTP/1.1", Reason: "older"},
+		{Host: "mine.test", Port: 443, Allowed: true, Method: "CONNECT", Rule: "unmatched allow", Proto: "HTTP/1.1", Reason: "no trust"},
+		{Host: "mine.test", Port: 443, Allowed: true, Method: "GET", Rule: "unmatched allow", Reason: "broken off"},
+		{Host: "db.test", Port: 5432, Allowed: true, Method: "CONNECT", Rule: "allow tcp://db.test:5432", Proto: "tcp", Reason: "unreachable"},
+		{Host: "db.test", Port: 5433, Allowed: true, Method: "CONNECT", Rule: "allow tcp://db.test:5433", Proto: "tcp", BytesIn: 1, Reason: "broken off"},
+		{Host: "api.test", Port: 444, Allowed: true, Method: "CONNECT", Rule: "service api", Service: "api", Proto: "HTTP/1.1", Reason: "no trust"},
 	} {
 		e.Time, e.Run = c.Now(), "r"
 		v.Record(e)
 	}
 	v.Record(vault.Entry{Time: c.Now(), Run: "other", Host: "x.test", Port: 443})
 	got, err := v.Summary(t.Context(), owner, "r")
-	want := vault.Summary{Requests: 6, Denied: 4, Hosts: []vault.HostCount{
+	want := vault.Summary{Requests: 12, Denied: 4, Hosts: []vault.HostCount{
 		{Target: policy.Target{Host: "api.test", Port: 443}, Requests: 2},
 		{Target: policy.Target{Host: "no.test", Port: 443}, Requests: 2, Denied: 2, Hint: "av run --allow no.test ..."},
 		{Target: policy.Target{Host: "no.test", Port: 8080}, Requests: 1, Denied: 1, Hint: "av run --allow no.test:8080 ..."},
-		{Target: policy.Target{Host: "private.test", Port: 443}, Requests: 1, Denied: 1},
+		{Target: policy.Target{Host: "private.test", Port: 443}, Requests: 1, Denied: 1, Reason: "private address"},
+		{Target: policy.Target{Host: "mine.test", Port: 443}, Requests: 3, Failed: 2, RawHint: "av run --allow tcp://mine.test:443 ...", Reason: "no trust"},
+		{Target: policy.Target{Host: "db.test", Port: 5432}, Requests: 1, Failed: 1, Reason: "unreachable"},
+		{Target: policy.Target{Host: "db.test", Port: 5433}, Requests: 1},
+		{Target: policy.Target{Host: "api.test", Port: 444}, Requests: 1, Failed: 1, Reason: "no trust"},
 	}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Fatalf("%v\n%s", err, diff)

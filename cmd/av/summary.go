@@ -24,39 +24,29 @@ func (b *broker) summary(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the run's requests: %w", err)
 	}
-	reasons, err := b.reasons(ctx, s)
-	if err != nil {
-		return "", err
-	}
-	if s.Lost > 0 {
-		err = withHint(fmt.Errorf("%s could not be recorded", count(s.Lost, "request")),
-			"see whether the disk of AV_HOME is full")
-	}
-	return describe(s, reasons), err
+	return describe(s), lost(s.Lost)
 }
 
-// reasons finds why targets were denied that no --allow would open.
-func (b *broker) reasons(ctx context.Context, s vault.Summary) (map[policy.Target]string, error) {
-	if !slices.ContainsFunc(s.Hosts, func(h vault.HostCount) bool { return h.Denied > 0 && h.Hint == "" }) {
-		return nil, nil
+// lost is an error if records are missing.
+func lost(n int) error {
+	if n == 0 {
+		return nil
 	}
-	entries, err := b.vault.Requests(ctx, vault.Owner(), b.run, 0)
-	if err != nil {
-		return nil, fmt.Errorf("read the run's requests: %w", err)
-	}
-	reasons := map[policy.Target]string{}
-	for _, e := range entries {
-		if !e.Allowed && e.Reason != "" {
-			reasons[policy.Target{Host: e.Host, Port: e.Port}] = e.Reason
-		}
-	}
-	return reasons, nil
+	return withHint(fmt.Errorf("%s could not be recorded", count(n, "request")), "see whether the disk of AV_HOME is full")
+}
+
+// unused is what the proxy says of a tunnel that its client opened and then had no use
+// for. Some clients open one more than they need, which is no news beside the others.
+var unused = []string{
+	"closed waiting for the first byte",
+	"the tunnel was closed before a request could be read",
 }
 
 // describe renders a summary.
-func describe(s vault.Summary, reasons map[policy.Target]string) string {
+func describe(s vault.Summary) string {
 	hosts := map[string]bool{}
-	var denied, allow []string
+	tunnels := 0
+	var denied, allow, failed, unread []string
 	for _, h := range s.Hosts {
 		if h.Target.Host == "" {
 			if h.Denied > 0 {
@@ -65,15 +55,28 @@ func describe(s vault.Summary, reasons map[policy.Target]string) string {
 			continue
 		}
 		hosts[h.Target.Host] = true
+		reason := ""
+		if h.Reason != "" {
+			reason = " (" + h.Reason + ")"
+		}
+		if h.Failed > 0 && (h.Requests == h.Denied+h.Failed || !slices.Contains(unused, h.Reason)) {
+			failed = append(failed, h.Target.String()+reason)
+			tunnels += h.Failed
+			// A client that said nothing on the port of HTTPS was not held up by us.
+			if h.RawHint != "" && (h.Target.Port != httpsPort || !slices.Contains(unused, h.Reason)) {
+				unread = append(unread, "--allow "+policy.RawFlag(h.Target))
+			}
+			reason = ""
+		}
 		if h.Denied == 0 {
 			continue
 		}
 		name := h.Target.String()
 		switch {
-		case h.Hint != "" && allowable(h.Target):
-			allow = append(allow, policy.AllowFlag(h.Target))
-		case h.Hint == "" && reasons[h.Target] != "":
-			name += " (" + reasons[h.Target] + ")"
+		case h.Hint == "":
+			name += reason
+		case allowable(h.Target):
+			allow = append(allow, allowFlag(h.Target))
 		}
 		denied = append(denied, name)
 	}
@@ -82,11 +85,18 @@ func describe(s vault.Summary, reasons map[policy.Target]string) string {
 		line += fmt.Sprintf(" (and %d more, too many to keep a record of)", s.NotKept)
 	}
 	if s.Denied == 0 {
-		return line + ", none denied"
+		line += ", none denied"
+	} else {
+		line += fmt.Sprintf(", %d denied: %s", s.Denied, list(denied, ", "))
 	}
-	line += fmt.Sprintf(", %d denied: %s", s.Denied, list(denied, ", "))
 	if len(allow) > 0 {
 		line += "; to allow, add " + list(allow, " ")
+	}
+	if len(failed) > 0 {
+		line += fmt.Sprintf("; %s carried nothing: %s", count(tunnels, "tunnel"), list(failed, ", "))
+	}
+	if len(unread) > 0 {
+		line += "; to carry it unread, add " + list(unread, " ")
 	}
 	return line
 }
@@ -104,6 +114,24 @@ func list(words []string, separator string) string {
 func allowable(t policy.Target) bool {
 	addr, err := netip.ParseAddr(t.Host)
 	return err != nil || addr.IsGlobalUnicast() && !addr.IsPrivate()
+}
+
+const httpsPort = 443
+
+// otherProtocols are ports on which no HTTP is to be expected. A connection to one was
+// refused before it said anything, so the port is all there is to tell by.
+var otherProtocols = map[uint16]bool{
+	21: true, 22: true, 23: true, 25: true, 53: true, 110: true, 143: true, 389: true, 465: true, 587: true, 636: true, 853: true,
+	993: true, 995: true, 1433: true, 1521: true, 1883: true, 3306: true, 4222: true, 5432: true, 5672: true, 6379: true,
+	8883: true, 9042: true, 9092: true, 9418: true, 11211: true, 27017: true,
+}
+
+// allowFlag is the flag that lets a run reach t and speak there what is spoken there.
+func allowFlag(t policy.Target) string {
+	if otherProtocols[t.Port] {
+		return "--allow " + policy.RawFlag(t)
+	}
+	return policy.AllowFlag(t)
 }
 
 func count(n int, what string) string {

@@ -23,7 +23,11 @@ const goClient = "GO_CLIENT"
 
 // goMain is that client: net/http as every program has it.
 func goMain(address string) int {
-	if err := goRequests(address); err != nil {
+	do := goRequests
+	if strings.HasPrefix(address, "wss:") {
+		do = goSocket
+	}
+	if err := do(address); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -117,6 +121,13 @@ const (
 	arrived = "GET /v1/things?q=a;b 0, POST /v1/things?q=a;b 3145728"
 )
 
+// goItself is this program, as the client that goClient makes it.
+func goItself(t testing.TB) [][]string {
+	path, err := os.Executable()
+	must(t, err)
+	return [][]string{{path}}
+}
+
 func TestClientsGetTheirCredential(t *testing.T) {
 	curl := func(version string) func(testing.TB) [][]string {
 		return func(t testing.TB) [][]string {
@@ -130,25 +141,23 @@ func TestClientsGetTheirCredential(t *testing.T) {
 		commands func(testing.TB) [][]string
 		env      []string
 		says     string // besides the digest
+		proto    string // inside its tunnel, as the records have it
 	}{
-		{"curl with HTTP/1.1", curl("--http1.1"), nil, "HTTP/1.1"},
-		{"curl with HTTP/2", curl("--http2"), nil, "HTTP/2"},
+		{"curl with HTTP/1.1", curl("--http1.1"), nil, "HTTP/1.1", "HTTP/1.1"},
+		{"curl with HTTP/2", curl("--http2"), nil, "HTTP/2", "HTTP/2.0"},
 		{"wget", func(t testing.TB) [][]string {
 			// Debian's is made with GnuTLS, which looks at no variable.
 			script := "exec " + require.Client(t, "wget") + ` --ca-certificate="$SSL_CERT_FILE" -nv -O- "$@"`
 			return [][]string{{"sh", "-c", script, "wget", address}, {"sh", "-c", script, "wget", "--post-file=upload", address}}
-		}, nil, ""},
+		}, nil, "", "HTTP/1.1"},
 		{"Python's urllib", func(t testing.TB) [][]string {
 			return [][]string{{require.Client(t, "python3", "-c", "import ssl"), "-c", pythonURLLib, address}}
-		}, nil, ""},
+		}, nil, "", "HTTP/1.1"},
 		{"Python's requests", func(t testing.TB) [][]string {
 			return [][]string{{require.Client(t, "python3", "-c", "import requests"), "-c", pythonRequests, address}}
-		}, nil, ""},
-		{"Go's net/http", func(t testing.TB) [][]string {
-			path, err := os.Executable()
-			must(t, err)
-			return [][]string{{path}}
-		}, []string{goClient + "=" + address}, ""},
+		}, nil, "", "HTTP/1.1"},
+		{"Go's net/http", goItself, []string{goClient + "=" + address}, "", "HTTP/2.0"},
+		{"Go's net/http with HTTP/1.1", goItself, []string{goClient + "=" + address, "GODEBUG=http2client=0"}, "", "HTTP/1.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			commands := c.commands(t)
@@ -166,7 +175,7 @@ func TestClientsGetTheirCredential(t *testing.T) {
 			if got := strings.Join(s.seen, ", "); got != arrived {
 				t.Errorf("what arrived is %s", got)
 			}
-			w.recorded(2)
+			w.recordedAs(http.StatusOK, c.proto, 2)
 		})
 	}
 }
@@ -195,15 +204,21 @@ func TestWithoutItsServiceAClientIsRefused(t *testing.T) {
 // recorded tells whether each request left its record, with the key that it got.
 func (w *world) recorded(requests int) {
 	w.t.Helper()
+	w.recordedAs(http.StatusOK, "", requests)
+}
+
+// recordedAs wants a protocol too, where one is given.
+func (w *world) recordedAs(status int, proto string, requests int) {
+	w.t.Helper()
 	entries, err := w.vault.Requests(w.t.Context(), vault.Owner(), "", 0)
 	must(w.t, err)
 	got := 0
 	for _, e := range entries {
-		if slices.Equal(e.Keys, []string{"TOKEN"}) && e.Status == http.StatusOK && e.Host == host {
+		if slices.Equal(e.Keys, []string{"TOKEN"}) && e.Status == status && e.Host == host && (proto == "" || e.Proto == proto) {
 			got++
 		}
 	}
 	if got != requests || len(entries) != requests {
-		w.t.Errorf("%d of %d records name the credential, want %d: %+v", got, len(entries), requests, entries)
+		w.t.Errorf("%d of %d records name the credential and %q, want %d: %+v", got, len(entries), proto, requests, entries)
 	}
 }

@@ -160,13 +160,26 @@ type Count struct {
 	Requests, Denied int
 	// ByRule counts the denials that a given rule made.
 	ByRule int
+	// Failed counts the tunnels that policy let through and that carried nothing, and
+	// Unread those among them that no service is for and that were to be read.
+	Failed, Unread int
+	// Reason is why the newest one failed, or was denied by another rule than the given one.
+	Reason string
 }
+
+// A request in a tunnel that is read has a record of its own, which is no CONNECT; so a
+// CONNECT that was allowed and has a reason is a tunnel that came to nothing, or one
+// of those that carry what nobody reads, which count their bytes.
+const failedTunnel = "(allowed AND method = 'CONNECT' AND reason <> '' AND bytes_in + bytes_out = 0)"
 
 // Counts are a run's targets in the order in which it first went there.
 func (t *Tx) Counts(vault, run, rule string) ([]Count, error) {
+	// The largest of what begins with the row's number is the newest row's.
 	return collect(t, func(scan func(...any) error) (c Count, err error) {
-		err = scan(&c.Host, &c.Port, &c.Requests, &c.Denied, &c.ByRule)
+		err = scan(&c.Host, &c.Port, &c.Requests, &c.Denied, &c.ByRule, &c.Failed, &c.Unread, &c.Reason)
 		return c, err
-	}, `SELECT host, port, sum(count), sum(count * NOT allowed), sum(count * (NOT allowed AND rule = ?))
-		FROM requests WHERE vault_id = ? AND run = ? GROUP BY host, port ORDER BY min(id)`, rule, vault, run)
+	}, `SELECT host, port, sum(count), sum(count * NOT allowed), sum(count * (NOT allowed AND rule = ?1)),
+			sum(count * `+failedTunnel+`), sum(count * (`+failedTunnel+` AND service = '' AND proto NOT IN ('tcp', 'tls'))),
+			coalesce(substr(max(CASE WHEN reason <> '' AND (NOT allowed AND rule <> ?1 OR `+failedTunnel+`) THEN printf('%020d', id) || reason END), 21), '')
+		FROM requests WHERE vault_id = ?2 AND run = ?3 GROUP BY host, port ORDER BY min(id)`, rule, vault, run)
 }
