@@ -76,6 +76,7 @@ type HostCount struct {
 	Failed int
 	// RawHint is the command that would have had them carried unread, where one would.
 	RawHint string
+	BytesIn, BytesOut int64
 	// Reason is why the newest of them failed, or was denied though policy names its target.
 	Reason string
 }
@@ -94,7 +95,7 @@ func (v *Vault) Summary(ctx context.Context, c Caller, run string) (Summary, err
 		counts, err := tx.Counts(v.id, run, policy.RuleUnmatchedDeny)
 		for _, n := range counts {
 			target := policy.Target{Host: n.Host, Port: n.Port}
-			h := HostCount{Target: target, Requests: n.Requests, Denied: n.Denied, Failed: n.Failed, Reason: n.Reason}
+			h := HostCount{Target: target, Requests: n.Requests, Denied: n.Denied, Failed: n.Failed, BytesIn: n.BytesIn, BytesOut: n.BytesOut, Reason: n.Reason}
 			if n.ByRule > 0 {
 				h.Hint = policy.AllowHint(target)
 			}

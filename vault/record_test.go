@@ -71,11 +71,11 @@ func TestSummaryCountsWhatARunDid(t *testing.T) {
 	c := newClock()
 	v, _ := newVault(t, c)
 	for _, e := range []vault.Entry{
-		{Host: "api.test", Port: 443, Allowed: true, Rule: "service api"},
+		{Host: "api.test", Port: 443, Allowed: true, Rule: "service api", BytesIn: 20, BytesOut: 3},
 		{Host: "no.test", Port: 443, Rule: policy.RuleUnmatchedDeny},
 		{Host: "no.test", Port: 443, Rule: policy.RuleUnmatchedDeny},
 		{Host: "no.test", Port: 8080, Rule: policy.RuleUnmatchedDeny},
-		{Host: "api.test", Port: 443, Allowed: true, Rule: "service api"},
+		{Host: "api.test", Port: 443, Allowed: true, Rule: "service api", BytesIn: 20, BytesOut: 3},
 		// Policy let it pass, the egress guard did not: --allow would not help.
 		{Host: "private.test", Port: 443, Rule: "allow private.test:443", Reason: "private address"},
 		// Tunnels that came to nothing. That of a raw target, or of a service, stays so.
@@ -92,13 +92,13 @@ func TestSummaryCountsWhatARunDid(t *testing.T) {
 	v.Record(vault.Entry{Time: c.Now(), Run: "other", Host: "x.test", Port: 443})
 	got, err := v.Summary(t.Context(), owner, "r")
 	want := vault.Summary{Requests: 12, Denied: 4, Hosts: []vault.HostCount{
-		{Target: policy.Target{Host: "api.test", Port: 443}, Requests: 2},
+		{Target: policy.Target{Host: "api.test", Port: 443}, Requests: 2, BytesIn: 40, BytesOut: 6},
 		{Target: policy.Target{Host: "no.test", Port: 443}, Requests: 2, Denied: 2, Hint: "av run --allow no.test ..."},
 		{Target: policy.Target{Host: "no.test", Port: 8080}, Requests: 1, Denied: 1, Hint: "av run --allow no.test:8080 ..."},
 		{Target: policy.Target{Host: "private.test", Port: 443}, Requests: 1, Denied: 1, Reason: "private address"},
 		{Target: policy.Target{Host: "mine.test", Port: 443}, Requests: 3, Failed: 2, RawHint: "av run --allow tcp://mine.test:443 ...", Reason: "no trust"},
 		{Target: policy.Target{Host: "db.test", Port: 5432}, Requests: 1, Failed: 1, Reason: "unreachable"},
-		{Target: policy.Target{Host: "db.test", Port: 5433}, Requests: 1},
+		{Target: policy.Target{Host: "db.test", Port: 5433}, Requests: 1, BytesIn: 1},
 		{Target: policy.Target{Host: "api.test", Port: 444}, Requests: 1, Failed: 1, Reason: "no trust"},
 	}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {

@@ -68,6 +68,11 @@ func execute(ctx context.Context, e *env, args []string) int {
 		return int(quiet)
 	}
 	e.complain(usageHint(err))
+	return exitCodeOf(err)
+}
+
+// exitCodeOf is what a failure of av's own exits with.
+func exitCodeOf(err error) int {
 	// The name is ours alone: errors of os/exec have an ExitCode too, which is that of
 	// some helper program and would be taken for the command's.
 	var known interface{ CommandExit() int }

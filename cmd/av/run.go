@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +29,7 @@ type runFlags struct {
 	unmatched string
 	limits    []string
 	quiet     bool
+	receipt   string
 }
 
 func runCommand(e *env) *cobra.Command {
@@ -72,6 +74,7 @@ credentials out of the command's environment, and does not hold it to anything.
 	flags.StringArrayVar(&f.presets, "preset", nil, "let the hosts be reached that a tool needs: `NAME`, such as npm")
 	flags.StringVar(&f.unmatched, "unmatched", "", "hosts that no service names: `deny` (default in a container) or allow (default on the host)")
 	limitFlag(c, &f.limits)
+	flags.StringVar(&f.receipt, "receipt", "", "write to `FILE`, as JSON, what the run asked of the world and how it ended")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
 	return inVault(c)
 }
@@ -93,6 +96,10 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	if err := e.takeStdin("the command its input"); err != nil {
 		return err
 	}
+	receiptFile, err := openReceipt(f.receipt)
+	if err != nil {
+		return err
+	}
 	// From here on signals are the command's.
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
@@ -107,12 +114,19 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 		Signals: signals,
 		Say:     func(text string) { e.say(f.quiet, text) },
 	}
+	r := receipt{Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
 	code, err := e.runSpec(ctx, f, list, spec)
 	summary, failed := broker.summary(ctx)
-	if summary != "" && (err == nil || failed != nil) {
-		e.say(f.quiet, summary)
+	if broker.run != "" && (err == nil || failed != nil) {
+		e.say(f.quiet, describe(summary))
 	}
-	if err := errors.Join(err, failed, broker.close()); err != nil {
+	r.count(summary)
+	err = errors.Join(err, failed, broker.close())
+	r.Run, r.Ended, r.ExitCode = broker.run, time.Now().UTC(), code
+	if err != nil {
+		r.ExitCode, r.Error = exitCodeOf(err), err.Error()
+	}
+	if err := errors.Join(err, receiptFile.finish(r)); err != nil {
 		return err
 	}
 	if code != 0 {

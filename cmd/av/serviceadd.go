@@ -37,7 +37,7 @@ that is bound to none yet is bound to those, so that no other service can send i
 elsewhere.
 
 --read-only takes the narrow variant that only reads, where the API can tell.
---max-bytes-out bounds how many bytes one session may send to each of its hosts, heads
+--max-bytes-out bounds how many bytes one session may send to its hosts together, heads
 included: see docs/services.md.`,
 		Example: `  av service add github --read-only
   av service add openai --max-bytes-out 50MB
@@ -74,7 +74,7 @@ included: see docs/services.md.`,
 	flags.StringVar(&f.as, "as", "", "call the service `NAME` instead of what the catalog calls it")
 	flags.StringArrayVar(&f.params, "param", nil, "fill `NAME=VALUE` in, such as tenant=acme")
 	flags.BoolVar(&f.readOnly, "read-only", false, "let it read and not write")
-	flags.StringVar(&f.bytesOut, "max-bytes-out", "", "let a session send `SIZE` to each of its hosts and no more, such as 10MB")
+	flags.StringVar(&f.bytesOut, "max-bytes-out", "", "let a session send `SIZE` to its hosts and no more, such as 10MB")
 	return c
 }
 

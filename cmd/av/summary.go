@@ -14,17 +14,16 @@ import (
 // maxListed is how many targets the summary names: an agent may ask for thousands.
 const maxListed = 5
 
-// summary says in one line what the run asked of the world; nothing where no session
-// was opened. A record that is missing is an error.
-func (b *broker) summary(ctx context.Context) (string, error) {
+// summary is what the run asked of the world; nothing where no session was opened. A
+// record that is missing is an error.
+func (b *broker) summary(ctx context.Context) (s vault.Summary, err error) {
 	if b.run == "" {
-		return "", nil
+		return s, nil
 	}
-	s, err := b.vault.Summary(ctx, vault.Owner(), b.run)
-	if err != nil {
-		return "", fmt.Errorf("read the run's requests: %w", err)
+	if s, err = b.vault.Summary(ctx, vault.Owner(), b.run); err != nil {
+		return s, fmt.Errorf("read the run's requests: %w", err)
 	}
-	return describe(s), lost(s.Lost)
+	return s, lost(s.Lost)
 }
 
 // lost is an error if records are missing.
@@ -42,7 +41,7 @@ var unused = []string{
 	"the tunnel was closed before a request could be read",
 }
 
-// describe renders a summary.
+// describe renders a summary in one line.
 func describe(s vault.Summary) string {
 	hosts := map[string]bool{}
 	tunnels := 0

@@ -82,8 +82,8 @@ func TestLostRecordsAreAnError(t *testing.T) {
 	}
 	b := &broker{vault: v, run: "r"}
 	v.Record(vault.Entry{Run: "r", Host: "a.test", Port: 443, Allowed: true})
-	if line, err := b.summary(t.Context()); err != nil || line != "1 request to 1 host, none denied" {
-		t.Fatalf("control: %q, %v", line, err)
+	if s, err := b.summary(t.Context()); err != nil || s.Requests != 1 {
+		t.Fatalf("control: %+v, %v", s, err)
 	}
 	db, err := sql.Open("sqlite", filepath.Join(home, "vault.db"))
 	if err != nil {
@@ -94,9 +94,13 @@ func TestLostRecordsAreAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.Record(vault.Entry{Run: "r", Host: "b.test", Port: 443, Allowed: true})
-	line, err := b.summary(t.Context())
-	if line != "1 request to 1 host, none denied" || err == nil || err.Error() != "1 request could not be recorded" {
-		t.Errorf("%q, %v", line, err)
+	s, err := b.summary(t.Context())
+	if s.Requests != 1 || err == nil || err.Error() != "1 request could not be recorded" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	var r receipt
+	if r.count(s); r.Lost != 1 {
+		t.Errorf("the receipt says that %d were lost", r.Lost)
 	}
 	if v.Close() == nil {
 		t.Error("closing says nothing of it")

@@ -163,6 +163,7 @@ type Count struct {
 	// Failed counts the tunnels that policy let through and that carried nothing, and
 	// Unread those among them that no service is for and that were to be read.
 	Failed, Unread int
+	BytesIn, BytesOut int64
 	// Reason is why the newest one failed, or was denied by another rule than the given one.
 	Reason string
 }
@@ -176,10 +177,11 @@ const failedTunnel = "(allowed AND method = 'CONNECT' AND reason <> '' AND bytes
 func (t *Tx) Counts(vault, run, rule string) ([]Count, error) {
 	// The largest of what begins with the row's number is the newest row's.
 	return collect(t, func(scan func(...any) error) (c Count, err error) {
-		err = scan(&c.Host, &c.Port, &c.Requests, &c.Denied, &c.ByRule, &c.Failed, &c.Unread, &c.Reason)
+		err = scan(&c.Host, &c.Port, &c.Requests, &c.Denied, &c.ByRule, &c.Failed, &c.Unread, &c.BytesIn, &c.BytesOut, &c.Reason)
 		return c, err
 	}, `SELECT host, port, sum(count), sum(count * NOT allowed), sum(count * (NOT allowed AND rule = ?1)),
 			sum(count * `+failedTunnel+`), sum(count * (`+failedTunnel+` AND service = '' AND proto NOT IN ('tcp', 'tls'))),
+			sum(bytes_in), sum(bytes_out),
 			coalesce(substr(max(CASE WHEN reason <> '' AND (NOT allowed AND rule <> ?1 OR `+failedTunnel+`) THEN printf('%020d', id) || reason END), 21), '')
 		FROM requests WHERE vault_id = ?2 AND run = ?3 GROUP BY host, port ORDER BY min(id)`, rule, vault, run)
 }
