@@ -17,6 +17,8 @@ type exchange struct {
 	began time.Time
 	entry vault.Entry
 	major int // the client's version of HTTP
+	// answer is how the client reads a refusal.
+	answer answer
 
 	// sent and received count the bodies. The transport reads the request's in a
 	// goroutine of its own, which may outlive the handler by a moment.
@@ -52,6 +54,7 @@ func (l *link) open(w http.ResponseWriter, r *http.Request) *exchange {
 		began:          time.Now(),
 		entry:          vault.Entry{Time: l.now(), Method: r.Method, Path: pathOf(r), Proto: r.Proto},
 		major:          r.ProtoMajor,
+		answer:         answerFor(r),
 		closing:        r.Method == http.MethodConnect || r.ProtoMajor == 1 && namesWebSocket(r.Header),
 	}
 }
@@ -109,7 +112,8 @@ func (x *exchange) refuse(f refusal) {
 		x.entry.Allowed = false
 	}
 	x.carried = true
-	f.write(x)
+	f.write(x, x.answer)
+	x.entry.Status = f.status // whatever it looks like on the wire
 }
 
 // abandon leaves the client without an answer, because it is gone or has to go.

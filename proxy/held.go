@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/av-project/av/proxy/inject"
+	"github.com/av-project/av/vault/policy"
 )
 
 var (
@@ -21,11 +22,11 @@ var (
 // substituteBody reads a body that may hold placeholders to its end. What is larger
 // than can be searched is refused: half of it searched would be a placeholder, or a
 // half of one, that arrives.
-func (l *lease) substituteBody(x *exchange, r *http.Request, marks []inject.Mark) error {
+func (l *lease) substituteBody(x *exchange, r *http.Request, service *policy.Service, marks []inject.Mark) error {
 	if len(marks) == 0 || r.ContentLength == 0 {
 		return nil
 	}
-	encode, searched := inject.Body(r.Header)
+	form, searched := inject.Body(r.Header)
 	switch {
 	case !searched:
 		return nil
@@ -41,7 +42,10 @@ func (l *lease) substituteBody(x *exchange, r *http.Request, marks []inject.Mark
 	release := sync.OnceFunc(func() { <-l.holding })
 	text, err := l.wholeBody(x, r)
 	if err == nil {
-		text, err = inject.Swap(text, marks, encode)
+		err = watch(service, policy.InBody).Text(text, form)
+	}
+	if err == nil {
+		text, err = inject.Swap(text, marks, form.Encode)
 	}
 	if err != nil {
 		release()

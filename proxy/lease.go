@@ -56,6 +56,7 @@ func (s *serving) lease(session *vault.Session) *lease {
 		cancel()
 		return held.(*lease)
 	}
+	s.wg.Go(fresh.premint)
 	s.wg.Go(func() {
 		fresh.follow(changed)
 		s.leases.Delete(session)
@@ -65,6 +66,21 @@ func (s *serving) lease(session *vault.Session) *lease {
 		upstreams.Purge()
 	})
 	return fresh
+}
+
+// premint has leaves ready for the hosts that the session's policy names, so that its
+// first handshakes do not wait for them. It is apart from follow: what a new policy
+// takes back must not wait either.
+func (l *lease) premint() {
+	for {
+		changed := l.session.Changed() // first, so that no policy comes in between
+		l.authority.Premint(l.ctx, l.session.Policy().ExactHosts())
+		select {
+		case <-changed:
+		case <-l.ctx.Done():
+			return
+		}
+	}
 }
 
 // upstream finds the connections for a service of set, or for a target without one. Who

@@ -35,7 +35,7 @@ func (t *trip) load(r *http.Request, set *policy.Set, service *policy.Service) (
 		return false
 	}
 	if marks := t.x.purse.marks(service, policy.InWebSocket); len(marks) > 0 && t.upgrade != "" {
-		t.frames = &inject.Frames{Marks: marks, Limit: maxMessage}
+		t.frames = &inject.Frames{Marks: marks, Watch: watch(service, policy.InWebSocket), Limit: maxMessage}
 	}
 	return true
 }
@@ -65,6 +65,9 @@ func (t *trip) unloaded(r *http.Request, service *policy.Service, err error) ref
 		return pathLeads(service.Name)
 	case errors.Is(err, errUnknownAuth):
 		return unknownAuth(service.Name, service.Auth.Type)
+	}
+	if unknown, ok := errors.AsType[*inject.UnknownError](err); ok {
+		return unknownPlaceholder(service, unknown)
 	}
 	key := "of its templates"
 	if named, ok := errors.AsType[*inject.KeyError](err); ok {

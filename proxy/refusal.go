@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -25,23 +24,19 @@ type refusal struct {
 // errorHeader carries the code, for clients that show headers and hide bodies.
 const errorHeader = "Av-Error"
 
-func (f refusal) write(w http.ResponseWriter) {
-	type detail struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-		Hint    string `json:"hint,omitempty"`
-		Rule    string `json:"rule,omitempty"`
-	}
-	body, err := json.Marshal(map[string]detail{"error": {f.code, f.message, f.hint, f.rule}})
-	if err != nil {
-		panic(err) // four strings always marshal
-	}
-	body = append(body, '\n')
+// write answers with f. A gRPC client gets a 200 with f's status in it.
+func (f refusal) write(w http.ResponseWriter, a answer) {
 	h := w.Header()
 	clear(h) // an upstream's header may have been copied already
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set(errorHeader, f.code)
+	if a.form == inGRPC {
+		f.writeGRPC(w)
+		return
+	}
+	kind, body := f.body(a.form)
+	h.Set("Content-Type", kind)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("X-Content-Type-Options", "nosniff")
 	if f.status == http.StatusProxyAuthRequired {
 		h.Set("Proxy-Authenticate", `Basic realm="av"`)
 	}
@@ -49,7 +44,9 @@ func (f refusal) write(w http.ResponseWriter) {
 		h.Set("Retry-After", strconv.Itoa(f.retryAfter))
 	}
 	w.WriteHeader(f.status)
-	_, _ = w.Write(body) // the client may be gone
+	if !a.head {
+		_, _ = w.Write(body) // the client may be gone
+	}
 }
 
 // denied does not repeat the method and the path: the client knows them.

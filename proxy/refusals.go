@@ -3,7 +3,9 @@ package proxy
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
+	"github.com/av-project/av/proxy/inject"
 	"github.com/av-project/av/vault/policy"
 )
 
@@ -65,6 +67,29 @@ func pathLeads(service string) refusal {
 		status: http.StatusForbidden, code: "path_leads_elsewhere", ours: true,
 		message: fmt.Sprintf("with its credential in place, the path would no longer be one of service %s", service),
 	}
+}
+
+// unknownPlaceholder names what is declared, and not what was sent.
+func unknownPlaceholder(service *policy.Service, e *inject.UnknownError) refusal {
+	f := badRequest("unknown_placeholder", e.Error())
+	f.hint = "write " + e.Nearest
+	if e.Kind == inject.Elsewhere {
+		f.hint = fmt.Sprintf("service %s has it in: %s", service.Name, placesOf(service, e.Nearest))
+	}
+	return f
+}
+
+// placesOf are the surfaces on which service has a placeholder.
+func placesOf(service *policy.Service, placeholder string) string {
+	var in []string
+	for _, sub := range service.Substitutions {
+		if sub.Placeholder == placeholder {
+			for _, on := range sub.In {
+				in = append(in, string(on))
+			}
+		}
+	}
+	return strings.Join(in, ", ")
 }
 
 func bodyTooLarge(service string) refusal {

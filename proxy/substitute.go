@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/av-project/av/proxy/inject"
 	"github.com/av-project/av/vault/policy"
@@ -18,6 +19,10 @@ func substitute(x *exchange, r *http.Request, to route, set *policy.Set, service
 	if len(service.Substitutions) == 0 {
 		return nil
 	}
+	// First: what is refused for one of them fetches nothing for another.
+	if err := watchHead(r, service); err != nil {
+		return err
+	}
 	on := func(s policy.Surface) []inject.Mark { return x.purse.marks(service, s) }
 	if err := substitutePath(r, to, set, service, on(policy.InPath)); err != nil {
 		return err
@@ -31,7 +36,36 @@ func substitute(x *exchange, r *http.Request, to route, set *policy.Set, service
 		return err
 	}
 	// The body is last: it holds memory until it has left.
-	return to.lease.substituteBody(x, r, on(policy.InBody))
+	return to.lease.substituteBody(x, r, service, on(policy.InBody))
+}
+
+// watchHead looks for placeholders that nobody would replace.
+func watchHead(r *http.Request, service *policy.Service) error {
+	if err := watch(service, policy.InPath).Path(r.URL.EscapedPath()); err != nil {
+		return err
+	}
+	if err := watch(service, policy.InQuery).Query(r.URL.RawQuery); err != nil {
+		return err
+	}
+	return watch(service, policy.InHeader).Header(r.Header)
+}
+
+// watch is for the placeholders of service on a surface.
+func watch(service *policy.Service, on policy.Surface) inject.Watch {
+	w := inject.Watch{On: surfaceNames[on]}
+	for _, sub := range service.Substitutions {
+		if slices.Contains(sub.In, on) {
+			w.Here = append(w.Here, sub.Placeholder)
+		} else {
+			w.Elsewhere = append(w.Elsewhere, sub.Placeholder)
+		}
+	}
+	return w
+}
+
+// surfaceNames are the surfaces as messages have them.
+var surfaceNames = map[policy.Surface]string{
+	policy.InPath: "path", policy.InQuery: "query", policy.InHeader: "header", policy.InBody: "body", policy.InWebSocket: "message",
 }
 
 // substitutePath judges the path once more. The rules were made for paths without

@@ -146,8 +146,8 @@ func TestCredentialIsFetchedWhereItsPlaceholderStands(t *testing.T) {
 		req.Header.Set("Connection", "__key__")
 		return try(client.Do(req))(t)
 	}
-	for _, literal := range []string{"/", "/__key", "/?__key__", "/%5f%5fkey%5f%5f", "/__KEY__"} {
-		if got := sawOf(t, get(literal, "__KEY__")); got.URI != literal {
+	for _, literal := range []string{"/", "/__key", "/?__key__", "/?%5f%5fkey%5f%5f=__KEY__"} {
+		if got := sawOf(t, get(literal, "__KEY")); got.URI != literal {
 			t.Errorf("sent %s, arrived %s", literal, got.URI)
 		}
 	}

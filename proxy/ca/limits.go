@@ -6,6 +6,8 @@ const (
 	// maxLeaves is how many leaves are kept. The one used longest ago makes room; it
 	// costs one more mint when its name comes back.
 	maxLeaves = 1024
+	// maxPreminted is how many leaves are minted for one policy before anyone asks.
+	maxPreminted = 64
 	// maxName is the longest name of DNS. Longer ones are not minted.
 	maxName = 253
 

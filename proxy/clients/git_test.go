@@ -125,3 +125,41 @@ func TestGitPushIsDeniedWhereOnlyReadingIsGranted(t *testing.T) {
 		t.Errorf("the forge holds %s", refs)
 	}
 }
+
+// git shows what a server says only where it asks for the refs, and only in text/plain:
+// so is a repository that was not granted denied. What a push that may read its refs is
+// told at its second request, git does not show.
+func TestGitShowsWhyAPushIsDeniedAndWhatHelps(t *testing.T) {
+	git := require.Client(t, "git")
+	root, work := t.TempDir(), t.TempDir()
+	for _, name := range []string{"mine.git", "other.git"} {
+		bare := filepath.Join(root, name)
+		gitIn(t, root, "init", "-q", "--bare", "--initial-branch=main", bare)
+		gitIn(t, bare, "config", "http.receivepack", "true")
+	}
+	service := upstream(t, forge(t, git, root))
+	service.Auth = policy.Auth{Type: policy.Basic, Username: "LOGIN", Password: "TOKEN"}
+	service.Path = "/mine.git/*"
+	w := newWorld(t, service)
+	clone := filepath.Join(work, "clone")
+	gitIn(t, work, "init", "-q", "--initial-branch=main", clone)
+	must(t, os.WriteFile(filepath.Join(clone, "data"), nil, 0o600))
+	gitIn(t, clone, "add", "data")
+	gitIn(t, clone, "commit", "-qm", "first")
+	// Control: the same push to the repository that was granted.
+	w.run(clone, gitAlone, git, "push", "-q", "https://"+host+"/mine.git", "main")
+
+	_, complaints, code := w.try(clone, gitAlone, git, "push", "-q", "https://"+host+"/other.git", "main")
+	for _, line := range []string{
+		"remote: policy does not let this run use that method and path of " + host + ":443",
+		"remote: hint: service vendor covers " + host + ":443/mine.git/*",
+		"remote: rule: service vendor",
+	} {
+		if code == 0 || !strings.Contains(complaints, line+"\n") {
+			t.Errorf("exit code %d, no %q in:\n%s", code, line, complaints)
+		}
+	}
+	if refs := gitIn(t, filepath.Join(root, "other.git"), "for-each-ref"); refs != "" {
+		t.Errorf("the forge holds %s", refs)
+	}
+}

@@ -57,32 +57,53 @@ func username(value string) (string, error) {
 	return value, nil
 }
 
-// Body tells how a value stands in a body with the header h, and false for one that
+// Form is how a text is written: a value that goes into it, and what its client may have
+// written otherwise than it is.
+type Form struct {
+	Encode Encoding
+	decode func(string) string // nil: nothing is
+	escape string              // without it, decode changes nothing
+}
+
+var (
+	formJSON  = Form{JSON, jsonDecoded, `\u00`}
+	formQuery = Form{Query, percentDecoded, "%"}
+	formRaw   = Form{Encode: Raw}
+)
+
+func (f Form) decoded(text string) string {
+	if f.decode == nil {
+		return text
+	}
+	return f.decode(text)
+}
+
+// Body tells the form of a body with the header h, and false for one that
 // is not searched. One that is compressed shows no placeholder, and one that is not
 // text (a file, a multipart form, a gRPC message) counts its bytes or may be of any
 // size: what stands in them goes on as it is, and the upstream gets the placeholder.
-func Body(h http.Header) (encode Encoding, searched bool) {
+func Body(h http.Header) (form Form, searched bool) {
 	for _, coding := range h["Content-Encoding"] {
 		if coding != "" && !strings.EqualFold(coding, "identity") {
-			return nil, false
+			return Form{}, false
 		}
 	}
 	types := h["Content-Type"]
 	if len(types) == 0 {
-		return Raw, true
+		return formRaw, true
 	}
 	kind, _, err := mime.ParseMediaType(types[0])
 	if err != nil && kind == "" {
-		return nil, false
+		return Form{}, false
 	}
 	switch {
 	case kind == "application/json", strings.HasSuffix(kind, "+json"), kind == "text/json", kind == "application/x-ndjson":
-		return JSON, true
+		return formJSON, true
 	case kind == "application/x-www-form-urlencoded":
-		return Query, true
+		return formQuery, true
 	case strings.HasPrefix(kind, "text/"), strings.HasSuffix(kind, "+xml"), kind == "application/xml",
 		kind == "application/graphql", kind == "application/yaml", kind == "application/x-yaml", kind == "application/javascript":
-		return Raw, true
+		return formRaw, true
 	}
-	return nil, false
+	return Form{}, false
 }

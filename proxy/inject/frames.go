@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"strings"
 )
 
 // What is wrong with a client's frames. All of them close the WebSocket.
@@ -20,6 +21,8 @@ var (
 // No extension may be agreed on, or a text would not be the text.
 type Frames struct {
 	Marks []Mark
+	// Watch refuses other spellings of them.
+	Watch Watch
 	// Limit bounds a message.
 	Limit int
 
@@ -37,7 +40,7 @@ type Frames struct {
 const (
 	opText, opBinary, opClose = 1, 2, 8
 
-	closeProtocol, closeTooBig, closeInternal = 1002, 1009, 1011
+	closeProtocol, closePolicy, closeTooBig, closeInternal = 1002, 1008, 1009, 1011
 )
 
 // Feed takes the next bytes from the client and gives those for the upstream. An error
@@ -67,8 +70,9 @@ func (f *Frames) Feed(p []byte) (out []byte, err error) {
 		p, f.left = p[n:], f.left-uint64(n)
 		if f.left == 0 && f.kept && f.last {
 			f.kept = false
-			if out, err = f.send(out); err != nil {
-				return f.close(out, closeInternal), err
+			var code uint16
+			if out, code, err = f.send(out); err != nil {
+				return f.close(out, code), err
 			}
 		}
 	}
@@ -144,20 +148,22 @@ func (f *Frames) unmask(p []byte) {
 }
 
 // send appends the message, which is whole, as one frame.
-func (f *Frames) send(out []byte) ([]byte, error) {
+func (f *Frames) send(out []byte) (sent []byte, closeCode uint16, err error) {
 	text := string(f.message)
 	f.message = nil
-	swapped, err := Swap(text, f.Marks, func(value string) (string, error) {
-		// No header says what the message is, so it says so itself.
-		if json.Valid([]byte(text)) {
-			return JSON(value)
-		}
-		return textOnly(value)
-	})
-	if err != nil {
-		return out, err
+	// No header says what the message is, so it says so itself, where it matters.
+	form := Form{Encode: textOnly}
+	if (strings.Contains(text, formJSON.escape) || occurs(text, f.Marks)) && json.Valid([]byte(text)) {
+		form = formJSON
 	}
-	return appendFrame(out, opText, []byte(swapped)), nil
+	if err := f.Watch.Text(text, form); err != nil {
+		return out, closePolicy, err
+	}
+	swapped, err := Swap(text, f.Marks, form.Encode)
+	if err != nil {
+		return out, closeInternal, err
+	}
+	return appendFrame(out, opText, []byte(swapped)), 0, nil
 }
 
 func (f *Frames) close(out []byte, code uint16) []byte {

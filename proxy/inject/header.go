@@ -2,6 +2,7 @@ package inject
 
 import (
 	"encoding/base64"
+	"iter"
 	"net/http"
 	"strings"
 
@@ -14,12 +15,23 @@ var ours = map[string]bool{
 	"Content-Length": true,
 }
 
+// arriving are the values of h that the upstream gets, by the names of their headers.
+func arriving(h http.Header) iter.Seq2[string, []string] {
+	return func(yield func(string, []string) bool) {
+		for name, values := range h {
+			if ours[name] || httpguts.HeaderValuesContainsToken(h["Connection"], name) {
+				continue
+			}
+			if !yield(name, values) {
+				return
+			}
+		}
+	}
+}
+
 // Header replaces the placeholders in the values of h.
 func Header(h http.Header, marks []Mark) error {
-	for name, values := range h {
-		if ours[name] || httpguts.HeaderValuesContainsToken(h["Connection"], name) {
-			continue
-		}
+	for name, values := range arriving(h) {
 		for i, value := range values {
 			swapped, err := headerValue(name, value, marks)
 			if err != nil {
@@ -32,20 +44,17 @@ func Header(h http.Header, marks []Mark) error {
 }
 
 func headerValue(name, value string, marks []Mark) (string, error) {
-	scheme, rest, _ := strings.Cut(value, " ")
-	if name != "Authorization" || !strings.EqualFold(scheme, "Basic") {
-		return Swap(value, marks, header)
-	}
 	// No placeholder is valid base64, so it is in one of the two and not in both.
-	pair, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
-	if err != nil {
+	scheme, pair, ok := basicPair(name, value)
+	if !ok {
 		return Swap(value, marks, header)
 	}
-	if !occurs(string(pair), marks) {
+	if !occurs(pair, marks) {
 		return value, nil
 	}
-	user, pass, colon := strings.Cut(string(pair), ":")
-	if user, err = Swap(user, marks, username); err != nil {
+	user, pass, colon := strings.Cut(pair, ":")
+	user, err := Swap(user, marks, username)
+	if err != nil {
 		return "", err
 	}
 	if pass, err = Swap(pass, marks, Raw); err != nil {
@@ -55,4 +64,14 @@ func headerValue(name, value string, marks []Mark) (string, error) {
 		user += ":" + pass
 	}
 	return scheme + " " + base64.StdEncoding.EncodeToString([]byte(user)), nil
+}
+
+// basicPair decodes what Basic's slot holds, if it does.
+func basicPair(name, value string) (scheme, pair string, ok bool) {
+	scheme, rest, _ := strings.Cut(value, " ")
+	if name != "Authorization" || !strings.EqualFold(scheme, "Basic") {
+		return "", "", false
+	}
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
+	return scheme, string(decoded), err == nil
 }

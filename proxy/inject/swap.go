@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"iter"
 	"strings"
 
 	"github.com/av-project/av/vault"
@@ -27,34 +28,54 @@ func (e *KeyError) Unwrap() error { return e.Err }
 // not searched again: one that holds another's placeholder does not fetch that one.
 func Swap(text string, marks []Mark, encode Encoding) (string, error) {
 	var out strings.Builder
-	next := make([]int, len(marks)) // where each stands next, len(text) if nowhere
-	for i := range next {
-		next[i] = find(text, 0, marks[i].Placeholder)
-	}
-	for done := 0; ; {
-		first, at := 0, len(text)
-		for i := range marks {
-			if next[i] < done {
-				next[i] = find(text, done, marks[i].Placeholder)
-			}
-			if next[i] < at {
-				first, at = i, next[i]
-			}
-		}
-		if at == len(text) {
-			if done == 0 {
-				return text, nil
-			}
-			out.WriteString(text[done:])
-			return out.String(), nil
-		}
-		value, err := marks[first].encoded(encode)
+	done := 0
+	for at, i := range occurrences(text, placeholders(marks)) {
+		value, err := marks[i].encoded(encode)
 		if err != nil {
 			return "", err
 		}
 		out.WriteString(text[done:at])
 		out.WriteString(value)
-		done = at + len(marks[first].Placeholder)
+		done = at + len(marks[i].Placeholder)
+	}
+	if done == 0 {
+		return text, nil
+	}
+	out.WriteString(text[done:])
+	return out.String(), nil
+}
+
+func placeholders(marks []Mark) []string {
+	list := make([]string, len(marks))
+	for i, m := range marks {
+		list[i] = m.Placeholder
+	}
+	return list
+}
+
+// occurrences are where placeholders stand in text, and which, from left to right. None
+// is a part of another; of two that overlap, the one on the left is taken.
+func occurrences(text string, placeholders []string) iter.Seq2[int, int] {
+	return func(yield func(at, i int) bool) {
+		next := make([]int, len(placeholders)) // where each stands next, len(text) if nowhere
+		for i := range next {
+			next[i] = find(text, 0, placeholders[i])
+		}
+		for done := 0; ; {
+			first, at := 0, len(text)
+			for i := range placeholders {
+				if next[i] < done {
+					next[i] = find(text, done, placeholders[i])
+				}
+				if next[i] < at {
+					first, at = i, next[i]
+				}
+			}
+			if at == len(text) || !yield(at, first) {
+				return
+			}
+			done = at + len(placeholders[first])
+		}
 	}
 }
 
