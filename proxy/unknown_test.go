@@ -30,7 +30,7 @@ func TestUnknownPlaceholderIsRefusedAndNothingIsSent(t *testing.T) {
 		{policy.InHeader, "__account_sid__", true, ""}, {policy.InHeader, "__init", true, ""},
 		{policy.InHeader, "__acount_sid__", false, unknown}, {policy.InHeader, "__ACCOUNT_SID__", false, spelled}, {policy.InHeader, "__other__", false, elsewhere},
 		{policy.InBody, "__account_sid__", true, ""}, {policy.InBody, "def __init__: __acount_sid__", true, ""},
-		{policy.InBody, "is __ACCOUNT_SID__", false, spelled}, {policy.InBody, `\u005f_account_sid__`, false, spelled}, {policy.InBody, "__other__", false, elsewhere},
+		{policy.InBody, "is __ACCOUNT_SID__", false, spelled}, {policy.InBody, `\u005f_account_sid__`, false, spelled}, {policy.InBody, "a chat about __other__", true, ""},
 	} {
 		// The control: where the surface declares nothing, all arrives as it is.
 		for _, declared := range []bool{true, false} {

@@ -72,7 +72,7 @@ func TestOtherSpellingClosesTheWebSocket(t *testing.T) {
 		refused bool
 	}{
 		{"__k__ and __init__", false}, {`{"k":"__k__"}`, false}, {`\u005f_k__`, false}, // not JSON, so no escape
-		{"a __K__", true}, {`{"k":"\u005f_k__"}`, true}, {"__other__", true},
+		{"a __K__", true}, {`{"k":"\u005f_k__"}`, true}, {"__other__", false},
 	} {
 		f := &Frames{Marks: []Mark{{"__k__", "K", value}}, Watch: Watch{On: "message", Here: []string{"__k__"}, Elsewhere: []string{"__other__"}}, Limit: 64}
 		out, err := f.Feed(appendFrame(nil, opText, []byte(c.message)))

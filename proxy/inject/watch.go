@@ -147,11 +147,6 @@ func (w Watch) otherwise(text string) error {
 			return &UnknownError{w.On, Spelled, p}
 		}
 	}
-	for _, p := range w.Elsewhere {
-		if strings.Contains(text, p) {
-			return &UnknownError{w.On, Elsewhere, p}
-		}
-	}
 	return nil
 }
 
