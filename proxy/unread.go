@@ -68,8 +68,9 @@ func (s *serving) connectUnread(x *exchange, to route, set *policy.Set, verdict 
 func (u *unreadTunnel) runRaw(ctx context.Context) {
 	upstream, f := u.dial(ctx)
 	if f != nil {
-		if f.code == codeEgressRefused {
-			f.hint = "" // a service, which could grant the address, is for HTTP and TLS
+		if f.code == codeEgressRefused && f.hint != "" {
+			// A service could grant the address as well, but is for HTTP and TLS.
+			f.hint = "if that address is meant, name its range in AV_EGRESS_ALLOW"
 		}
 		u.x.refuse(*f)
 		return
