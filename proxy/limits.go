@@ -72,4 +72,9 @@ const (
 	maxAcceptPause = time.Second
 	// copyBuffer is the size of one piece of a body.
 	copyBuffer = 32 << 10
+	// upstreamReadBuffer and upstreamWriteBuffer are what an HTTP/1 upstream's connection keeps
+	// for as long as it is open, a silent event stream's too. They are for heads: a piece of a
+	// body is larger, and passes them by.
+	upstreamReadBuffer  = 1 << 10
+	upstreamWriteBuffer = 2 << 10
 )

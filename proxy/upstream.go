@@ -76,6 +76,8 @@ func (l *lease) newUpstream(service *policy.Service, target policy.Target) *upst
 		IdleConnTimeout:        upstreamIdleTimeout,
 		MaxIdleConnsPerHost:    maxIdlePerUpstream,
 		MaxResponseHeaderBytes: maxResponseHeaderBytes,
+		ReadBufferSize:         upstreamReadBuffer,
+		WriteBufferSize:        upstreamWriteBuffer,
 		// A body reaches the client in the coding in which it was sent.
 		DisableCompression: true,
 		HTTP2:              &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},

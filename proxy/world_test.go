@@ -28,7 +28,11 @@ import (
 	"github.com/av-project/av/vault/policy"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if !servesBench() {
+		goleak.VerifyTestMain(m)
+	}
+}
 
 // patience is how long a test waits for what should come at once.
 const patience = 10 * time.Second
