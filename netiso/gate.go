@@ -99,6 +99,9 @@ func (g *Gate) report(ctx context.Context, stdout *io.PipeReader) (gate.Report, 
 	defer stop()
 	var report gate.Report
 	line, err := bufio.NewReader(io.LimitReader(stdout, maxReport)).ReadBytes('\n')
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // a pipe tells only its other end why it was closed
+	}
 	if errors.Is(err, io.EOF) {
 		return report, fmt.Errorf("the gate ended without a report: %s", g.log)
 	}

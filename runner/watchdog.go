@@ -20,7 +20,8 @@ type watchdog struct {
 	process *os.Process
 	// alive is the pipe's end that is this process's alone: the kernel closes it when
 	// the process ends, however it ends.
-	alive *os.File
+	alive    *os.File
+	patience time.Duration // watchdogPatience
 }
 
 // watch starts the watchdog for a run.
@@ -35,7 +36,7 @@ func watch(start func(string, *os.File) (*os.Process, error), run string) (*watc
 		ours.Close()
 		return nil, fmt.Errorf("start the watchdog: %w", err)
 	}
-	return &watchdog{process, ours}, nil
+	return &watchdog{process, ours, watchdogPatience}, nil
 }
 
 // dismiss sends the watchdog away: there is nothing left to do.
@@ -53,7 +54,7 @@ func (w *watchdog) dismiss() error {
 		_, err := w.process.Wait()
 		gone <- err
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), watchdogPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), w.patience)
 	defer cancel()
 	select {
 	case err := <-gone:

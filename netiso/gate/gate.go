@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -54,6 +55,10 @@ type Report struct {
 	// ScriptSHA256 is the digest (hexadecimal) of the script that was run.
 	ScriptSHA256 string `json:",omitempty"`
 }
+
+// probeTimeout bounds each attempt at a door that should be shut. The walls refuse
+// at once, so only a fault waits this long.
+const probeTimeout = 2 * time.Second
 
 // maxConfig is the longest configuration that is read, in bytes: some kilobytes of
 // PEM, with room.
@@ -112,12 +117,13 @@ type server struct {
 	proxy   net.Listener
 	catch   *net.TCPListener
 	closers []io.Closer
+	probe   time.Duration  // for one attempt at a door, probeTimeout
 	group   errgroup.Group // everything that serves; serve waits for it
 }
 
 // newServer opens the listeners while the gate may still use low ports.
 func newServer(c Config) (_ *server, err error) {
-	s := &server{names: newNames(maxNames)}
+	s := &server{names: newNames(maxNames), probe: probeTimeout}
 	defer func() {
 		if err != nil {
 			s.close()

@@ -19,10 +19,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probeTimeout bounds each attempt at a door that should be shut. The walls refuse
-// at once, so only a fault waits this long.
-const probeTimeout = 2 * time.Second
-
 // raise puts the walls up, tries them, gives up the power over them, and tries
 // them again. Any surprise is an error, and the box is not used.
 func raise(ctx context.Context, c Config, s *server) (Report, error) {
@@ -67,12 +63,12 @@ func runScript(ctx context.Context, c Config) (Report, error) {
 // tryAsOther attacks the walls as a user that is not the gate's: a TCP connection
 // must land at the gate's own door, UDP and ICMP must be refused.
 func (s *server) tryAsOther(canary netip.AddrPort) error {
-	conn, err := net.DialTimeout("tcp4", canary.String(), probeTimeout)
+	conn, err := net.DialTimeout("tcp4", canary.String(), s.probe)
 	if err != nil {
 		return fmt.Errorf("a connection was not caught: %w", err)
 	}
 	defer conn.Close()
-	if err := s.catch.SetDeadline(time.Now().Add(probeTimeout)); err != nil {
+	if err := s.catch.SetDeadline(time.Now().Add(s.probe)); err != nil {
 		return err
 	}
 	caught, err := s.catch.AcceptTCP()
@@ -188,7 +184,7 @@ func powerless(ctx context.Context) error {
 // tryAsGate checks what the gate's own user can reach: the relay and nothing
 // beside it, and names only through the gate itself.
 func (s *server) tryAsGate(ctx context.Context, canary netip.AddrPort) error {
-	if conn, err := net.DialTimeout("tcp4", canary.String(), probeTimeout); err == nil {
+	if conn, err := net.DialTimeout("tcp4", canary.String(), s.probe); err == nil {
 		conn.Close()
 		return fmt.Errorf("the walls leave %s open beside the relay", canary)
 	}
@@ -198,7 +194,7 @@ func (s *server) tryAsGate(ctx context.Context, canary netip.AddrPort) error {
 	}
 	conn.Close()
 	// The namespace's own resolver file is used, as the agent's programs use it.
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.probe)
 	defer cancel()
 	addresses, err := new(net.Resolver).LookupNetIP(ctx, "ip4", "walls.av.internal.")
 	if err == nil && !pool.Contains(addresses[0].Unmap()) {

@@ -28,8 +28,9 @@ const (
 
 // relay opens connections to the proxy as this run.
 type relay struct {
-	address netip.AddrPort
-	config  *tls.Config
+	address  netip.AddrPort
+	config   *tls.Config
+	patience time.Duration // for one dial, relayTimeout
 }
 
 func newRelay(c Config) (*relay, error) {
@@ -41,7 +42,7 @@ func newRelay(c Config) (*relay, error) {
 	if !roots.AppendCertsFromPEM(c.CA) {
 		return nil, errors.New("read the proxy's CA: no certificate in it")
 	}
-	return &relay{address: c.Relay, config: &tls.Config{
+	return &relay{address: c.Relay, patience: relayTimeout, config: &tls.Config{
 		MinVersion:         tls.VersionTLS13,
 		RootCAs:            roots,
 		ServerName:         ProxyName,
@@ -53,7 +54,7 @@ func newRelay(c Config) (*relay, error) {
 
 // dial opens one connection to the proxy, in which it knows whose it is.
 func (r *relay) dial(ctx context.Context) (*tls.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp4", r.address.String())
 	if err != nil {
