@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -136,4 +137,17 @@ func FuzzPeekHello(f *testing.F) {
 			t.Fatal("refused without a reason")
 		}
 	})
+}
+
+// OpenSSL's alert is not sealed, where crypto/tls expects one that is.
+func TestClientThatRefusesTheCertificateInTheClearIsUnderstood(t *testing.T) {
+	w, _ := vendor(t, nil)
+	conn := w.tunnel(byToken, apiHost+":443")
+	try(conn.Write(renamed(t, apiHost)))(t)
+	try(io.ReadFull(conn, make([]byte, 100)))(t)                 // of the ServerHello
+	try(io.WriteString(conn, "\x15\x03\x03\x00\x02\x02\x30"))(t) // unknown_ca
+	ended(t, conn)
+	if e := w.ledger.wait(t, 1); !strings.Contains(e.Reason, "may not trust av's certificate") {
+		t.Errorf("record %+v", e)
+	}
 }

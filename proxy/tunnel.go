@@ -138,6 +138,10 @@ func agreeSNI(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	return nil, nil
 }
 
+// alertBadRecordMAC is what crypto/tls makes of an alert in the clear where it expects a sealed
+// record. OpenSSL sends one when it does not trust a certificate in TLS 1.3.
+const alertBadRecordMAC = 20
+
 // closedWhile says how a tunnel ended early. The texts of crypto/tls hold nothing of
 // what was sent.
 func closedWhile(doing string, err error) string {
@@ -145,6 +149,8 @@ func closedWhile(doing string, err error) string {
 	switch {
 	case isOp && op.Op == "remote error":
 		return fmt.Sprintf("the client broke the TLS handshake off (%v): it may not trust av's certificate, or pin another", op.Err)
+	case isOp && op.Op == "local error" && op.Err.Error() == tls.AlertError(alertBadRecordMAC).Error():
+		return "the client broke the TLS handshake off: it may not trust av's certificate, or pin another"
 	case isOp && op.Op == "local error":
 		return fmt.Sprintf("failed %s: %v", doing, op.Err)
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -224,7 +224,7 @@ func TestRunSaysWhyItsTunnelsFailed(t *testing.T) {
 	reasons := map[string]string{
 		"ssh":   "neither TLS nor HTTP: --allow tcp://ssh.vendor.test:443 carries it",
 		"sni":   `the TLS server name "evil.test" is not the tunnel's host`,
-		"trust": "the TLS handshake",
+		"trust": "may not trust av's certificate",
 		"plain": "plain HTTP to the port of HTTPS",
 	}
 	for name, reason := range reasons {
