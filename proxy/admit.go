@@ -41,7 +41,7 @@ func (s *serving) admit(raw net.Conn) {
 // greet tells TLS from plain by the first byte. Without a connection it returns why
 // that is worth a record, or "" where it is not.
 func (s *serving) greet(raw net.Conn) (conn net.Conn, cert []byte, refused string) {
-	_ = raw.SetDeadline(time.Now().Add(openTimeout))
+	_ = raw.SetDeadline(time.Now().Add(s.openFor))
 	defer raw.SetDeadline(time.Time{})
 	first := make([]byte, 1)
 	if _, err := raw.Read(first); err != nil {

@@ -13,6 +13,7 @@ type framing struct {
 	line   []byte // the part of the current line that came in earlier reads
 	length int64  // bytes left of a body or a chunk
 	head   head
+	noise  int64 // bytes of a chunked body that are no data, beyond what small chunks need
 	ended  int64 // requests
 }
 
@@ -76,8 +77,11 @@ func (f *framing) hoard(p []byte, n int) (int, error) {
 
 func (f *framing) tooLong(tail []byte) bool {
 	limit := maxLine
-	if f.state == inChunkSize {
+	switch f.state {
+	case inChunkSize:
 		limit = maxChunkLine
+	case inTrailer:
+		limit = maxTrailers
 	}
 	return len(f.line)+len(tail) > limit
 }
@@ -119,15 +123,32 @@ func (f *framing) endLine(tail []byte) error {
 			f.begin()
 			return nil
 		}
-		_, _, err := field(line)
+		return f.trailer(line)
+	}
+	return nil
+}
+
+// trailer refuses what says where a request ends or goes, when it has ended and gone.
+// Some servers take trailers for headers that came late.
+func (f *framing) trailer(line []byte) error {
+	if f.noise += int64(len(line)) + 2; f.noise > maxTrailers {
+		return malform("the trailers are too long")
+	}
+	name, _, err := field(line)
+	if err != nil {
 		return err
+	}
+	for _, late := range []string{"Content-Length", "Transfer-Encoding", "Host"} {
+		if equalFold(name, late) {
+			return malform(late + " is a trailer")
+		}
 	}
 	return nil
 }
 
 // begin waits for the next request.
 func (f *framing) begin() {
-	f.state, f.head = inRequestLine, head{}
+	f.state, f.head, f.noise = inRequestLine, head{}, 0
 	f.ended++
 	if cap(f.line) > maxChunkLine {
 		f.line = nil // thousands of idle connections need not remember their longest line
@@ -140,8 +161,12 @@ func (f *framing) chunkSize(line []byte) error {
 	if !ok {
 		return malform("a chunk's size is not a hexadecimal number")
 	}
+	f.noise = max(0, f.noise+int64(len(line))+2-16-2*n)
+	if f.noise > maxChunkNoise {
+		return malform("the chunks have too much in them that is no data")
+	}
 	if n == 0 {
-		f.state = inTrailer
+		f.state, f.noise = inTrailer, 0
 		return nil
 	}
 	f.state, f.length = inChunk, n

@@ -58,6 +58,12 @@ var vectors = []struct{ name, request, want string }{
 	{"folded trailer", chunked("0\r\nX: 1\r\n y\r\n\r\n"), "NAME: VALUE"},
 	{"trailer with line feed alone", chunked("0\r\nX: 1\n\r\n"), "without a carriage return"},
 	{"endless line", "GET / HTTP/1.1\r\nX: " + strings.Repeat("a", maxLine) + "\r\n\r\n", "too long"},
+	{"extensions without end", chunked(strings.Repeat("1;"+strings.Repeat("a", 1000)+"\r\nx\r\n", 10)), "no data"},
+	{"endless trailer", chunked("0\r\nX: " + strings.Repeat("a", maxTrailers) + "\r\n\r\n"), "too long"},
+	{"trailers without end", chunked("0\r\n" + strings.Repeat("X: "+strings.Repeat("a", 100)+"\r\n", 100) + "\r\n"), "trailers are too long"},
+	{"length as a trailer", chunked("0\r\nContent-Length: 5\r\n\r\n"), "Content-Length is a trailer"},
+	{"encoding as a trailer", chunked("0\r\ntransfer-encoding: chunked\r\n\r\n"), "Transfer-Encoding is a trailer"},
+	{"host as a trailer", chunked("0\r\nhost: b\r\n\r\n"), "Host is a trailer"},
 	{"endless chunk extension", chunked("5;" + strings.Repeat("a", maxChunkLine) + "\r\nhello\r\n"), "too long"},
 }
 
@@ -75,6 +81,8 @@ var fine = []struct {
 	{"length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 1},
 	{"length of nothing", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 1},
 	{"chunks, extension, trailer", chunked("5;a=b\r\nhello\r\nA\r\n0123456789\r\n0\r\nX: 1\r\n\r\n"), 1},
+	{"many small chunks", chunked(strings.Repeat("1\r\nx\r\n", 10000) + "0\r\n\r\n"), 1},
+	{"as long as trailers may be", chunked("0\r\nX: " + strings.Repeat("a", maxTrailers-5) + "\r\n\r\n"), 1},
 	{"encoding in capitals", "POST / HTTP/1.1\r\nHost: a\r\ntransfer-encoding: \tChunked \r\n\r\n0\r\n\r\n", 1},
 	{"pipelined", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + chunked("2\r\nhi\r\n0\r\n\r\n") + "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 3},
 	{"a body that looks like a request", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\nGET / HTTP/1.1\nX\r\n\r\n", 1},

@@ -7,11 +7,17 @@ const (
 	maxHeaderBytes = 64 << 10
 	// maxResponseHeaderBytes bounds an upstream's head. More is 502.
 	maxResponseHeaderBytes = 256 << 10
+	// max1xx bounds the informational answers before an upstream's own. More is 502.
+	max1xx = 64
 	// maxLine bounds one line of a request's head; the head's own bound is lower, so
 	// it only keeps the framing check from hoarding.
 	maxLine = 2 * maxHeaderBytes
-	// maxChunkLine bounds a chunk's size with its extensions, as net/http does.
-	maxChunkLine = 4 << 10
+	// maxChunkLine bounds a chunk's size with its extensions, maxChunkNoise what is no
+	// data of all chunks, as net/http reckons it, and maxTrailers the trailers. net/http
+	// bears twice as much of each and then hangs up without a word.
+	maxChunkLine  = 2 << 10
+	maxChunkNoise = 8 << 10
+	maxTrailers   = 2 << 10
 	// maxSniff is how many first bytes tell TLS from HTTP from all else.
 	maxSniff = 24
 	// maxRecordedPath and maxRecordedName bound what a client can write into a record.

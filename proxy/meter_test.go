@@ -39,7 +39,7 @@ func limited(t *testing.T, l vault.Limits) (w *world, arrived chan string, relea
 func (w *world) answers() {
 	w.t.Helper()
 	client := w.client(byToken)
-	if got := read(w.t, try(client.Get("https://" + apiHost + "/"))(w.t)); got != "Bearer "+secret {
+	if got := read(w.t, try(client.Get("https://"+apiHost+"/"))(w.t)); got != "Bearer "+secret {
 		w.t.Errorf("another run is answered with %q", got)
 	}
 	client.CloseIdleConnections()
@@ -106,7 +106,7 @@ func TestRequestsOfASessionAreBounded(t *testing.T) {
 	client := w.client(byCertificate)
 	var wg sync.WaitGroup
 	for range 2 {
-		wg.Go(func() { read(t, try(client.Get("https://" + apiHost + "/hold"))(t)) })
+		wg.Go(func() { read(t, try(client.Get("https://"+apiHost+"/hold"))(t)) })
 	}
 	<-arrived
 	<-arrived

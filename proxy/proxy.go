@@ -62,7 +62,8 @@ type Proxy struct {
 	roots     *x509.CertPool // nil: the system's, read when the first upstream is dialled
 	buffers   buffers
 	meters    *meters
-	holdFor   time.Duration // holdTimeout, but in tests
+	// holdTimeout, openTimeout and headTimeout, but in tests.
+	holdFor, openFor, headFor time.Duration
 }
 
 // New checks the configuration.
@@ -80,7 +81,8 @@ func New(c Config) (*Proxy, error) {
 	}
 	p := &Proxy{
 		authority: c.Authority, sessions: c.Sessions, recorder: c.Recorder, guard: c.Guard,
-		log: c.Logger, now: c.Now, roots: c.RootCAs, holdFor: holdTimeout, meters: newMeters(),
+		log: c.Logger, now: c.Now, roots: c.RootCAs, meters: newMeters(),
+		holdFor: holdTimeout, openFor: openTimeout, headFor: headTimeout,
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

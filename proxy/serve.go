@@ -68,7 +68,7 @@ func (s *serving) server(handle http.HandlerFunc) *http.Server {
 		BaseContext:       func(net.Listener) context.Context { return s.ctx },
 		ConnContext:       withLink,
 		ConnState:         stateChanged,
-		ReadHeaderTimeout: headTimeout,
+		ReadHeaderTimeout: s.headFor,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          s.errorLog,

@@ -3,7 +3,9 @@ package proxy
 import (
 	"cmp"
 	"crypto/tls"
+	"errors"
 	"net/http/httptrace"
+	"net/textproto"
 	"sync/atomic"
 	"time"
 
@@ -17,11 +19,22 @@ type stopwatch struct {
 	reused                                    atomic.Bool
 }
 
+// errEndless1xx ends a trip. Where somebody takes them, net/http leaves it to him to bound
+// the answers that are none yet, and the reverse proxy takes them without counting.
+var errEndless1xx = errors.New("the upstream sends 1xx for ever")
+
 // trace is what the transport tells of a trip on its way.
 func (x *exchange) trace() *httptrace.ClientTrace {
 	w := &x.stopwatch
 	now := func() int64 { return int64(time.Since(x.began)) }
+	informed := 0 // one goroutine reads an answer
 	return &httptrace.ClientTrace{
+		Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			if informed++; informed > max1xx {
+				return errEndless1xx
+			}
+			return nil
+		},
 		GetConn:              func(string) { w.wanted.Store(now()) },
 		TLSHandshakeStart:    func() { w.handshake.Store(now()) },
 		TLSHandshakeDone:     func(tls.ConnectionState, error) { w.secured.Store(now()) },

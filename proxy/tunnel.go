@@ -52,7 +52,7 @@ func (t *tunnel) run(conn net.Conn, head []byte) (reason string, ours bool) {
 	defer conn.Close()
 	// An open tunnel must not outlive the grant it was opened under.
 	defer closeWhenDone(t.ctx, conn)()
-	_ = conn.SetDeadline(time.Now().Add(openTimeout))
+	_ = conn.SetDeadline(time.Now().Add(t.openFor))
 	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection Established\r\n\r\n"); err != nil {
 		return "the client went away", false
 	}

@@ -70,6 +70,8 @@ type setup struct {
 	now       func() time.Time
 	holdFor   time.Duration
 	limits    vault.Limits
+	openFor   time.Duration
+	headFor   time.Duration
 }
 
 func newWorld(t testing.TB, s setup) *world {
@@ -103,6 +105,12 @@ func newWorld(t testing.TB, s setup) *world {
 	}))(t)
 	if s.holdFor > 0 {
 		w.proxy.holdFor = s.holdFor
+	}
+	if s.openFor > 0 {
+		w.proxy.openFor = s.openFor
+	}
+	if s.headFor > 0 {
+		w.proxy.headFor = s.headFor
 	}
 	ln := try(net.Listen("tcp", "127.0.0.1:0"))(t)
 	w.addr = ln.Addr().String()
