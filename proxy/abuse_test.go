@@ -6,19 +6,15 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/av-project/av/vault"
 	"github.com/av-project/av/vault/policy"
@@ -33,7 +29,7 @@ type tap struct {
 
 	mu   sync.Mutex
 	seen []*bytes.Buffer // of each connection
-	wg   sync.WaitGroup
+	stop func()          // takes no more connections, and waits for the ends of those there are
 }
 
 // newTap answers each connection as play says, and reads what play leaves.
@@ -46,7 +42,7 @@ func newTap(t testing.TB, secure bool, play func(conn net.Conn, r *bufio.Reader)
 		up.ca = pem
 		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
 	}
-	var accepting sync.WaitGroup
+	var accepting, playing sync.WaitGroup
 	accepting.Go(func() {
 		for {
 			conn, err := ln.Accept()
@@ -57,7 +53,7 @@ func newTap(t testing.TB, secure bool, play func(conn net.Conn, r *bufio.Reader)
 			up.mu.Lock()
 			up.seen = append(up.seen, seen)
 			up.mu.Unlock()
-			up.wg.Go(func() {
+			playing.Go(func() {
 				defer conn.Close()
 				_ = conn.SetDeadline(time.Now().Add(2 * patience))
 				r := bufio.NewReader(io.TeeReader(conn, seen))
@@ -66,14 +62,15 @@ func newTap(t testing.TB, secure bool, play func(conn net.Conn, r *bufio.Reader)
 			})
 		}
 	})
-	t.Cleanup(func() { ln.Close(); accepting.Wait(); up.wg.Wait() })
+	up.stop = func() { ln.Close(); accepting.Wait(); playing.Wait() }
+	t.Cleanup(up.stop)
 	return up
 }
 
 // received waits for the ends of all connections, and gives what came on each. The
 // proxy has to be stopped.
 func (up *tap) received() []string {
-	up.wg.Wait()
+	up.stop()
 	up.mu.Lock()
 	defer up.mu.Unlock()
 	var all []string
@@ -141,116 +138,6 @@ func (up *tap) bearer() policy.Service {
 	}
 }
 
-// arrived is the whole requests in what reached an upstream, each as
-// `METHOD TARGET "BODY" TRAILERS`, and what is there of one that is not whole.
-func arrived(all []string) (whole []string, rest string, err error) {
-	for _, s := range all {
-		for s != "" {
-			request, n, err := strictly(s)
-			if err != nil {
-				return whole, s, err
-			}
-			if n == 0 {
-				rest += s
-				break
-			}
-			whole, s = append(whole, request), s[n:]
-		}
-	}
-	return whole, rest, nil
-}
-
-// strictly reads one request as the narrowest of servers would: nothing optional, and
-// one framing. With n = 0 it does not end in s.
-func strictly(s string) (request string, n int, err error) {
-	head, _, ok := strings.Cut(s, "\r\n\r\n")
-	if !ok {
-		return "", 0, nil
-	}
-	n = len(head) + 4
-	lines := strings.Split(head, "\r\n")
-	parts := strings.Split(lines[0], " ")
-	if len(parts) != 3 || parts[2] != "HTTP/1.1" || !strings.HasPrefix(parts[1], "/") || !httpguts.ValidHeaderFieldName(parts[0]) {
-		return "", 0, fmt.Errorf("request line %q", lines[0])
-	}
-	fields, err := strictFields(lines[1:])
-	if err != nil {
-		return "", 0, err
-	}
-	length, chunked := fields["content-length"], fields["transfer-encoding"]
-	if len(fields["host"]) != 1 || len(length)+len(chunked) > 1 || len(chunked) == 1 && chunked[0] != "chunked" {
-		return "", 0, fmt.Errorf("hosts %q, lengths %q, encodings %q", fields["host"], length, chunked)
-	}
-	var body, trailer string
-	switch {
-	case len(length) == 1:
-		size, err := strconv.ParseUint(length[0], 10, 31)
-		if err != nil || strconv.FormatUint(size, 10) != length[0] {
-			return "", 0, fmt.Errorf("length %q", length[0])
-		}
-		if uint64(len(s)-n) < size {
-			return "", 0, nil
-		}
-		body = s[n : n+int(size)]
-		n += int(size)
-	case len(chunked) == 1:
-		m := 0
-		if body, trailer, m, err = strictChunks(s[n:]); m == 0 || err != nil {
-			return "", 0, err
-		}
-		n += m
-	}
-	return strings.TrimSpace(fmt.Sprintf("%s %s %q %s", parts[0], parts[1], body, trailer)), n, nil
-}
-
-func strictFields(lines []string) (map[string][]string, error) {
-	fields := map[string][]string{}
-	for _, line := range lines {
-		name, value, ok := strings.Cut(line, ": ")
-		if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) || strings.TrimSpace(value) != value {
-			return nil, fmt.Errorf("field %q", line)
-		}
-		name = strings.ToLower(name)
-		fields[name] = append(fields[name], value)
-	}
-	return fields, nil
-}
-
-func strictChunks(s string) (body, trailer string, n int, err error) {
-	for {
-		line, rest, ok := strings.Cut(s[n:], "\r\n")
-		if !ok {
-			return "", "", 0, nil
-		}
-		size, err := strconv.ParseUint(line, 16, 31)
-		if err != nil || strconv.FormatUint(size, 16) != line {
-			return "", "", 0, fmt.Errorf("chunk size %q", line)
-		}
-		n += len(line) + 2
-		if size == 0 {
-			end := strings.Index("\r\n"+rest, "\r\n\r\n")
-			if end < 0 {
-				return "", "", 0, nil
-			}
-			trailer = strings.TrimSpace(rest[:end])
-			if trailer != "" {
-				if _, err := strictFields(strings.Split(trailer, "\r\n")); err != nil {
-					return "", "", 0, err
-				}
-			}
-			return body, trailer, n + end + 2, nil
-		}
-		if uint64(len(rest)) < size+2 {
-			return "", "", 0, nil
-		}
-		if rest[size:size+2] != "\r\n" {
-			return "", "", 0, fmt.Errorf("chunk end %q", rest[size:size+2])
-		}
-		body += rest[:size]
-		n += int(size) + 2
-	}
-}
-
 // statuses reads answers until the connection ends, or there are n of them.
 func statuses(t testing.TB, conn net.Conn, n int) (codes []int, closed bool) {
 	t.Helper()
@@ -305,6 +192,15 @@ func (b *bystander) but(entries []vault.Entry) (others []vault.Entry) {
 		}
 	}
 	return others
+}
+
+// others waits for n records that are not its own, for they come when the answers have
+// gone, and then for all.
+func (b *bystander) others(n int) []vault.Entry {
+	for late := time.Now().Add(patience); len(b.but(b.ledger.all())) < n && time.Now().Before(late); {
+		b.isServed()
+	}
+	return b.but(b.records())
 }
 
 // isServedDuring asks again and again until attack returns, and at least once.

@@ -195,6 +195,7 @@ func TestHelloInPiecesIsAsGoodAsAWholeOne(t *testing.T) {
 				if err := bad.Handshake(); err == nil {
 					t.Error("the name of another host is taken")
 				}
+				again.ledger.wait(t, 1)
 				if e := again.records(); len(e) != 1 || e[0].Allowed || !strings.Contains(e[0].Reason, "evil.test") {
 					t.Errorf("records %+v", e)
 				}

@@ -270,7 +270,7 @@ func TestSilentUpstreamLosesItsRequestWithItsClient(t *testing.T) {
 			if err := <-answered; err == nil {
 				t.Error("there was an answer")
 			}
-			if e := b.but(w.records()); len(e) != 1 || e[0].Reason != reasonGone {
+			if e := b.others(1); len(e) != 1 || e[0].Reason != reasonGone {
 				t.Errorf("records %+v", e)
 			}
 		})

@@ -38,7 +38,12 @@ func TestExpectationDoesNotShiftRequests(t *testing.T) {
 				must(t, conn.SetDeadline(time.Now().Add(patience)))
 				r := bufio.NewReader(conn)
 				try(io.WriteString(conn, l.to(c.head)))(t)
-				res := try(http.ReadResponse(r, nil))(t) // the final one, or 100
+				res := try(http.ReadResponse(r, nil))(t)
+				if res.StatusCode == 100 && strings.Contains(c.head, "/refuse") {
+					// The refusal leaves the connection to the upstream open, so net/http asks for
+					// the body after all, and may do so before the refusal has left.
+					res = try(http.ReadResponse(r, nil))(t)
+				}
 				_, _ = io.Copy(io.Discard, res.Body)
 				if want := map[bool]int{true: 100, false: 403}[strings.Contains(c.head, "/take")]; res.StatusCode != want {
 					t.Fatal(res.Status)
