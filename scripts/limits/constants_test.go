@@ -14,7 +14,7 @@ import (
 )
 
 // ceilingName is the rule that docs/limits.md begins with, for files that are not a limits.go.
-var ceilingName = regexp.MustCompile(`^([mM]ax|[mM]in|[kK]ept|[dD]efault)[A-Z]|[a-z](Timeout|Patience|Window|Queue|Batch|Idle|Limit|Memory|Pids)$`)
+var ceilingName = regexp.MustCompile(`^([mM]ax|[mM]in|[kK]ept|[dD]efault)[A-Z0-9]|[a-z](Timeout|Patience|Window|Queue|Batch|Idle|Limit|Memory|Pids)$`)
 
 // tree is what the sources hold, each constant by its folder and name: vault/policy.maxPath.
 type tree struct {

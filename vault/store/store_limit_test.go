@@ -13,7 +13,7 @@ import (
 // Readers beside the one writer are so many, and the next waits for one of them.
 func TestConnectionsToTheFileAreBounded(t *testing.T) {
 	db := open(t, newFile(t))
-	begun, release := make(chan struct{}), make(chan struct{})
+	begun, release := make(chan struct{}, maxConnections+1), make(chan struct{})
 	read := make(chan error, maxConnections+1)
 	reader := func() {
 		read <- db.View(t.Context(), func(*Tx) error { begun <- struct{}{}; <-release; return nil })
@@ -37,8 +37,7 @@ func TestConnectionsToTheFileAreBounded(t *testing.T) {
 	if s := db.db.Stats(); s.InUse != maxConnections || s.WaitCount != 1 {
 		t.Errorf("%d in use, %d wait", s.InUse, s.WaitCount)
 	}
-	close(release)
-	<-begun // its turn has come
+	close(release) // and its turn comes
 	for range maxConnections + 1 {
 		if err := <-read; err != nil {
 			t.Error(err)
