@@ -318,3 +318,32 @@ func TestUnsolicitedAnswerIsGivenToNobody(t *testing.T) {
 		})
 	}
 }
+
+func TestTrailerOfAnAnswerHoldsWhatMayStandInOne(t *testing.T) {
+	w, _ := vendorH1(t, func(rw http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(rw).Hijack()
+		must(t, err)
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nhi\r\n0\r\n"+
+			"Content-Length: 9\r\nTransfer-Encoding: x\r\nAv-Error: denied\r\nProxy-Status: x\r\nX-Sum: 1\r\n\r\n")
+	})
+	for _, h2 := range []bool{false, true} {
+		res := try(w.clientOf(byToken, h2).Get("https://" + apiHost + "/"))(t)
+		if got := read(t, res); got != "hi" || len(res.Trailer) != 1 || res.Trailer.Get("X-Sum") != "1" {
+			t.Errorf("HTTP/2 %v: %q with the trailer %v", h2, got, res.Trailer)
+		}
+	}
+}
+
+func TestLengthUnderAnotherNameDoesNotArrive(t *testing.T) {
+	w, _ := vendor(t, func(rw http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(rw, r.Header["Content_length"], r.Header["Transfer_encoding"], r.Header["X_other"], r.ContentLength)
+	})
+	req := try(http.NewRequest("POST", "https://"+apiHost+"/", strings.NewReader("body")))(t)
+	for _, name := range []string{"Content_Length", "Transfer_Encoding", "X_Other"} {
+		req.Header.Set(name, "7")
+	}
+	if got := read(t, try(w.client(byToken).Do(req))(t)); got != "[] [] [7] 4" {
+		t.Errorf("arrived %s", got)
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // meteredBody is cut off where it is larger than a request's body may be, or than what
@@ -57,6 +59,21 @@ type responseBody struct {
 	ctx context.Context
 	// sized: how long it is, is known, so that its end is one.
 	sized bool
+	res   *http.Response
+}
+
+// Close leaves in the trailer, which is whole now, what may stand in one: a length that
+// comes late is how two readings of one answer begin, and only av speaks for av.
+func (b *responseBody) Close() error {
+	err := b.ReadCloser.Close()
+	stripProxy(b.res.Trailer)
+	delete(b.res.Trailer, errorHeader)
+	for name := range b.res.Trailer {
+		if !httpguts.ValidTrailerHeader(name) {
+			delete(b.res.Trailer, name)
+		}
+	}
+	return err
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {

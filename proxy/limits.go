@@ -51,9 +51,12 @@ const (
 	maxStreams = 250
 	// maxUpstreams is how many upstreams keep connections for one session. The one
 	// used longest ago makes room, and its idle connections are closed.
-	maxUpstreams = 256
+	maxUpstreams = 64
+	// maxUnreadAnswer is how much of an answer over HTTP/2 an upstream may send ahead of a
+	// client that does not read. It is also what one answer can have on the way at a time.
+	maxUnreadAnswer = 1 << 20
 	// maxIdlePerUpstream is how many connections one upstream keeps between requests.
-	maxIdlePerUpstream = 32
+	maxIdlePerUpstream = 16
 
 	// openTimeout bounds the first byte and the TLS handshake of a connection to us,
 	// and of a tunnel inside it.

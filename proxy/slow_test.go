@@ -158,11 +158,11 @@ func TestBodiesThatDribbleSlowNobodyDown(t *testing.T) {
 }
 
 // A client that asks for much and takes nothing. What its upstreams have sent by then
-// waits in the proxy: one piece of an answer that comes by HTTP/1, and net/http's window of
-// 4 MiB of one that comes by HTTP/2.
+// waits in the proxy: one piece of an answer that comes by HTTP/1, and the window of one that
+// comes by HTTP/2.
 func TestAnswersThatNobodyTakesAreHeldBack(t *testing.T) {
 	const streams, size = 20, 16 << 20
-	for h2up, most := range map[bool]uint64{false: 512 << 10, true: 5 << 20} {
+	for h2up, most := range map[bool]uint64{false: 512 << 10, true: maxUnreadAnswer + 512<<10} {
 		t.Run(fmt.Sprintf("upstream with HTTP/2 %v", h2up), func(t *testing.T) {
 			piece := make([]byte, 64<<10)
 			var sent atomic.Int64

@@ -39,6 +39,9 @@ func (t *trip) rewrite(p *httputil.ProxyRequest) {
 	stripProxy(out.Header)
 	stripProxy(out.Trailer)
 	stripOverrides(out.Trailer)
+	for _, slot := range framingSlots {
+		slot.Clear(out.Header)
+	}
 	inject.Put(out, t.fillings)
 	if t.frames != nil {
 		// Compressed messages show no placeholder, and an upstream agrees to no more
@@ -50,6 +53,10 @@ func (t *trip) rewrite(p *httputil.ProxyRequest) {
 	}
 	t.upstream.sendOnce(out)
 }
+
+// framingSlots say how long a body is. The transport writes its own; what a client has
+// under a name that CGI takes for theirs (Content_Length) would be a second reading.
+var framingSlots = []inject.Slot{{Header: "Content-Length"}, {Header: "Transfer-Encoding"}}
 
 // stripProxy removes what is between a client and its proxy, in CGI's spelling too.
 func stripProxy(h http.Header) {
@@ -84,7 +91,7 @@ func (t *trip) answered(res *http.Response) error {
 		t.x.length = res.ContentLength
 	}
 	sized := res.ContentLength >= 0 || res.Body == http.NoBody
-	res.Body = &responseBody{res.Body, t, res.Request.Context(), sized}
+	res.Body = &responseBody{res.Body, t, res.Request.Context(), sized, res}
 	return nil
 }
 

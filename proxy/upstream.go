@@ -80,7 +80,10 @@ func (l *lease) newUpstream(service *policy.Service, target policy.Target) *upst
 		WriteBufferSize:        upstreamWriteBuffer,
 		// A body reaches the client in the coding in which it was sent.
 		DisableCompression: true,
-		HTTP2:              &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: pingAfter, PingTimeout: pingTimeout,
+			MaxReceiveBufferPerStream: maxUnreadAnswer,
+		},
 	}
 	return u
 }

@@ -75,7 +75,7 @@ type HostCount struct {
 	// that does not trust our certificate, one that waits for its server to speak.
 	Failed int
 	// RawHint is the command that would have had them carried unread, where one would.
-	RawHint string
+	RawHint           string
 	BytesIn, BytesOut int64
 	// Reason is why the newest of them failed, or was denied though policy names its target.
 	Reason string

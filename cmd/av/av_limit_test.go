@@ -68,6 +68,19 @@ func TestInputIsReadUpToItsCeiling(t *testing.T) {
 			}
 		}
 	}
+	for over := range 2 {
+		line := "KEY=value\n"
+		_, err := e.envFile(file(t, line+strings.Repeat("#", maxEnvFile-len(line)+over)), nil)
+		if (err == nil) != (over == 0) {
+			t.Errorf("an env file of %d bytes more than it may have: %v", over, err)
+		}
+	}
+	for over := range 2 {
+		b, err := e.passphraseFrom(file(t, strings.Repeat("x", maxPassphrase+over)+"\r\n"))
+		if (err == nil) != (over == 0) || over == 0 && len(b) != maxPassphrase {
+			t.Errorf("a passphrase of %d bytes: %v", maxPassphrase+over, err)
+		}
+	}
 	if _, err := e.readServices(file(t, strings.Repeat("#", maxServicesFile+1))); err == nil || !strings.Contains(err.Error(), "larger than 4 MiB") {
 		t.Errorf("services: %v", err)
 	}

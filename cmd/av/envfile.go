@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/av-project/av/vault"
+	"github.com/av-project/av/vault/policy"
 )
 
 // assignment is one KEY=VALUE of an env file.
@@ -28,13 +29,19 @@ type envError struct {
 func (e *envError) Error() string { return fmt.Sprintf("%s:%d: %s", e.file, e.line, e.text) }
 func (e *envError) Hint() string  { return e.hint }
 
+// maxEnvFile is more than an env file may have.
+const maxEnvFile = 8 << 20
+
 // envFile reads the settings of an env file: all of them, or those of the keys named.
 func (e *env) envFile(file string, keys []string) ([]vault.Setting, error) {
-	src, err := e.readInput(file, "the env file", maxServicesFile)
+	src, err := e.readInput(file, "the env file", maxEnvFile+1)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(src)
+	if len(src) > maxEnvFile {
+		return nil, withHint(fmt.Errorf("the env file is larger than %s", policy.FormatSize(maxEnvFile)), "take what it sets in smaller files")
+	}
 	name := file
 	if name == "-" {
 		name = "stdin"

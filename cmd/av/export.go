@@ -118,7 +118,7 @@ const maxPassphrase = 4 << 10
 
 // passphraseFrom is the one line that a file holds.
 func (e *env) passphraseFrom(file string) ([]byte, error) {
-	b, err := e.readInput(file, "the passphrase", maxPassphrase+1)
+	b, err := e.readInput(file, "the passphrase", maxPassphrase+int64(len("\r\n"))+1)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -42,6 +43,9 @@ type env struct {
 }
 
 func environment(password []byte) *env {
+	// net/http prints there what an upstream says out of turn, which may be the credential
+	// that it was sent.
+	log.SetOutput(io.Discard)
 	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, password: password, keyring: osKeyring{}}
 	e.home = e.getenv("AV_HOME")
 	if e.home == "" {

@@ -162,7 +162,7 @@ type Count struct {
 	ByRule int
 	// Failed counts the tunnels that policy let through and that carried nothing, and
 	// Unread those among them that no service is for and that were to be read.
-	Failed, Unread int
+	Failed, Unread    int
 	BytesIn, BytesOut int64
 	// Reason is why the newest one failed, or was denied by another rule than the given one.
 	Reason string
