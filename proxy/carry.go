@@ -14,6 +14,7 @@ import (
 const (
 	reasonEnded     = "the session ended"
 	reasonRegranted = "the policy changed and no longer grants it"
+	reasonRevoked   = "a credential that went into it was removed, or may no longer go there"
 	reasonGone      = "broken off by the client"
 
 	reasonUpstreamGone = "broken off by the upstream"
@@ -63,14 +64,14 @@ func (s *serving) carry(x *exchange, r *http.Request, to route) {
 		x.refuse(*why)
 		return
 	}
-	ctx, release := to.lease.under(r.Context(), set, func(now *policy.Set) bool {
+	ctx, grant := to.lease.under(r.Context(), set, func(now *policy.Set) bool {
 		return sameGrant(verdict, now.Decide(to.target, method, path))
 	})
-	defer release()
+	defer grant.release()
 	ctx, rest := x.watch(ctx, meter.limits.Idle, meter.limits.Total)
 	defer rest()
 	r = r.WithContext(ctx)
-	t := &trip{route: to, x: x, account: account, upgrade: webSocketAnswer(r)}
+	t := &trip{route: to, grant: grant, x: x, account: account, upgrade: webSocketAnswer(r)}
 	if t.upgrade == "" {
 		r.Header.Del("Upgrade") // nothing but a WebSocket gets a tunnel
 	}

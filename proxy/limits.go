@@ -29,6 +29,9 @@ const (
 	// maxTurn is how long a request waits where its session sends faster than it may.
 	// What would wait longer is 429.
 	maxTurn = time.Second
+	// recheckEvery is how often it is looked whether what is open may still have its
+	// credentials: sooner than the second in which a revocation is to be felt.
+	recheckEvery = 500 * time.Millisecond
 	// maxMeters is of how many sessions it is remembered what they have spent.
 	maxMeters = 8192
 	// maxStrangers is how many connections to one listener may be open that have not

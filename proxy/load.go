@@ -34,6 +34,7 @@ func (t *trip) load(r *http.Request, set *policy.Set, service *policy.Service) (
 		t.x.refuse(t.unloaded(r, service, err))
 		return false
 	}
+	t.grant.purse.Store(t.x.purse)
 	if marks := t.x.purse.marks(service, policy.InWebSocket); len(marks) > 0 && t.upgrade != "" {
 		t.frames = &inject.Frames{Marks: marks, Watch: watch(service, policy.InWebSocket), Limit: maxMessage}
 	}

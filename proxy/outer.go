@@ -90,11 +90,11 @@ func (s *serving) connect(x *exchange, r *http.Request, to route) {
 	}
 	x.carried = true
 	t := &tunnel{serving: s, session: to.session, lease: to.lease, target: target}
-	ctx, release := t.lease.under(s.ctx, set, func(now *policy.Set) bool {
+	ctx, grant := t.lease.under(s.ctx, set, func(now *policy.Set) bool {
 		v := now.Reach(target)
 		return v.Allow && !unread(v)
 	})
-	defer release()
+	defer grant.release()
 	t.ctx = ctx
 	reason, ours := t.run(conn, head)
 	if t.requests.Load() > 0 && reason == "" {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"io"
 	"sync"
@@ -14,6 +15,7 @@ import (
 type stream struct {
 	io.ReadWriteCloser
 	x      *exchange
+	ctx    context.Context
 	frames *inject.Frames
 	// account is what the client's side draws on.
 	account account
@@ -23,10 +25,10 @@ type stream struct {
 	late   *time.Timer
 }
 
-func countStream(body io.ReadCloser, t *trip) io.ReadCloser {
+func countStream(body io.ReadCloser, t *trip, ctx context.Context) io.ReadCloser {
 	// A 101's body is the connection; if it were not, the reverse proxy would say so.
 	if rw, ok := body.(io.ReadWriteCloser); ok {
-		return &stream{ReadWriteCloser: rw, x: t.x, frames: t.frames, account: t.account}
+		return &stream{ReadWriteCloser: rw, x: t.x, ctx: ctx, frames: t.frames, account: t.account}
 	}
 	return body
 }
@@ -35,6 +37,10 @@ func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.ReadWriteCloser.Read(p)
 	s.x.touch()
 	s.x.received.Add(int64(n))
+	if err == io.EOF && s.ctx.Err() != nil {
+		// An upstream that sees us go may end well. Then its client would be waited for.
+		err = io.ErrUnexpectedEOF
+	}
 	return n, err
 }
 

@@ -15,6 +15,7 @@ import (
 // trip is one request on its way to its upstream.
 type trip struct {
 	route
+	grant    *grant
 	x        *exchange
 	account  account // of what the client sends
 	upstream *upstream
@@ -77,7 +78,7 @@ func (t *trip) answered(res *http.Response) error {
 			return errUpgrade
 		}
 		t.x.entry.Status = res.StatusCode
-		res.Body = countStream(res.Body, t)
+		res.Body = countStream(res.Body, t, res.Request.Context())
 		return nil
 	}
 	if _, ok := res.Header["Content-Type"]; !ok {
@@ -129,6 +130,8 @@ func (t *trip) ended(ctx context.Context) string {
 	switch {
 	case errors.Is(context.Cause(ctx), errRegranted):
 		return reasonRegranted
+	case errors.Is(context.Cause(ctx), errRevoked):
+		return reasonRevoked
 	case t.lease.ctx.Err() != nil:
 		return reasonEnded
 	}

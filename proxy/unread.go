@@ -41,11 +41,11 @@ func (s *serving) connectUnread(x *exchange, to route, set *policy.Set, verdict 
 		serving: s, x: x, lease: to.lease, target: to.target, verdict: verdict,
 		account: meter.budgets.account(to.target.Host, verdict.Service),
 	}
-	ctx, release := u.lease.under(s.ctx, set, func(now *policy.Set) bool {
+	ctx, grant := u.lease.under(s.ctx, set, func(now *policy.Set) bool {
 		v := now.Reach(to.target)
 		return unread(v) && sameGrant(verdict, v)
 	})
-	defer release()
+	defer grant.release()
 	ctx, rest := x.watch(ctx, meter.limits.Idle, math.MaxInt64)
 	defer rest()
 	if verdict.Raw {

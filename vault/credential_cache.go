@@ -82,12 +82,19 @@ func (v *Vault) credential(ctx context.Context, key, host string) (Value, error)
 	if err != nil {
 		return Value{}, err
 	}
-	// Judged by what is sealed with the value: the services might have been written by
-	// somebody who can write the file.
-	if !o.covers(host) {
-		return Value{}, fmt.Errorf("%w: %s may not go to %q", ErrBound, key, clip(host, maxName))
+	if err := o.bound(key, host); err != nil {
+		return Value{}, err
 	}
 	return v.value(ctx, key, o)
+}
+
+// bound judges by what is sealed with the value: the services might have been written by
+// somebody who can write the file.
+func (o opened) bound(key, host string) error {
+	if !o.covers(host) {
+		return fmt.Errorf("%w: %s may not go to %q", ErrBound, key, clip(host, maxName))
+	}
+	return nil
 }
 
 // value is what o holds, or refers to.

@@ -108,6 +108,19 @@ func (s *Session) close() {
 // shut is what the timer does, too.
 func (s *Session) shut() { s.closing.Do(func() { close(s.done) }) }
 
+// MayUse tells whether Credential would give the value of key for host, without getting
+// one that has to be fetched from elsewhere.
+func (s *Session) MayUse(ctx context.Context, key, host string) error {
+	if !s.Alive() {
+		return ErrNoSession
+	}
+	o, err := s.vault.opened(ctx, key)
+	if err != nil {
+		return err
+	}
+	return o.bound(key, host)
+}
+
 // Credential is the value of a key that one of the session's services names. The
 // session can reach no other: a run's proxy is no way to read the vault.
 //
