@@ -116,6 +116,13 @@ func (x *exchange) refuse(f refusal) {
 	x.entry.Status = f.status // whatever it looks like on the wire
 }
 
+// handOn lets go of what the server keeps for the request: its answer is a tunnel, which
+// may be idle for hours, and closes the connection and x's record when it ends.
+func (x *exchange) handOn() {
+	x.link.handedOn = true
+	x.ResponseWriter = nil
+}
+
 // abandon leaves the client without an answer, because it is gone or has to go.
 func (x *exchange) abandon(reason string) {
 	x.entry.Reason = reason

@@ -25,6 +25,7 @@ type link struct {
 	unread   bool
 	answered int // the status of such an answer
 	hijacked bool
+	handedOn bool // to a tunnel, which finishes it
 
 	// done counts the HTTP/1 requests that the server is done with; handled is the
 	// number of the last one that a handler had.
@@ -83,7 +84,7 @@ func (l *link) serve(handle func()) {
 	}
 	// The server no longer follows what was hijacked.
 	defer func() {
-		if l.hijacked {
+		if l.hijacked && !l.handedOn {
 			l.finish()
 		}
 	}()

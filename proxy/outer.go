@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"context"
-	"errors"
 	"net/http"
 
 	"github.com/av-project/av/proxy/match"
@@ -15,7 +13,11 @@ func (s *serving) serveOuter(w http.ResponseWriter, r *http.Request) {
 	l := linkIn(r.Context())
 	l.serve(func() {
 		x := l.open(w, r)
-		defer x.record()
+		defer func() {
+			if !l.handedOn {
+				x.record()
+			}
+		}()
 		session, refused := l.identify(r)
 		if refused != nil {
 			if r.Context().Err() != nil {
@@ -89,30 +91,12 @@ func (s *serving) connect(x *exchange, r *http.Request, to route) {
 		x.abandon("the connection cannot become a tunnel")
 	}
 	x.carried = true
-	t := &tunnel{serving: s, session: to.session, lease: to.lease, target: target}
-	ctx, grant := t.lease.under(s.ctx, set, func(now *policy.Set) bool {
+	t := &tunnel{serving: s, session: to.session, lease: to.lease, target: target, conn: conn, x: x}
+	t.ctx, t.grant = t.lease.under(s.ctx, set, func(now *policy.Set) bool {
 		v := now.Reach(target)
 		return v.Allow && !unread(v)
 	})
-	defer grant.release()
-	t.ctx = ctx
-	reason, ours := t.run(conn, head)
-	if t.requests.Load() > 0 && reason == "" {
-		// Its requests have their own records.
-		x.silent = true
-		return
-	}
-	x.entry.Reason = reason
-	if reason == reasonOther && verdict.Service == nil {
-		x.entry.Reason += ": --allow " + policy.RawFlag(target) + " carries it"
-	}
-	switch {
-	case errors.Is(context.Cause(ctx), errRegranted):
-		x.entry.Reason = reasonRegranted
-	case reason == "":
-		x.entry.Reason = "the tunnel was closed before a request could be read"
-	}
-	if ours {
-		x.entry.Allowed = false
-	}
+	t.rawHelps = verdict.Service == nil
+	x.handOn()
+	t.open(head)
 }

@@ -26,9 +26,14 @@ type tunnel struct {
 	session *vault.Session
 	lease   *lease
 	ctx     context.Context // ends with the grant
+	grant   *grant
 	target  policy.Target
+	x       *exchange // the CONNECT
+	conn    net.Conn
 	secure  bool // TLS with our leaf, not plain HTTP
 	link    *link
+	// rawHelps: what is neither TLS nor HTTP could be carried unread.
+	rawHelps bool
 
 	requests atomic.Int64 // that have a record of their own
 	handlers room
@@ -46,48 +51,86 @@ func hijack(x *exchange) (net.Conn, []byte, error) {
 	return conn.(*wire).Conn, head, nil
 }
 
-// run serves the tunnel until it closes. A reason says why it carried nothing; ours
-// tells whether that was our refusal.
-func (t *tunnel) run(conn net.Conn, head []byte) (reason string, ours bool) {
-	defer conn.Close()
+// open brings a tunnel as far as HTTP and hands it to the inner server. It does not wait
+// for the end: a handler that waits costs an idle tunnel all that it was called with.
+func (t *tunnel) open(head []byte) {
 	// An open tunnel must not outlive the grant it was opened under.
-	defer closeWhenDone(t.ctx, conn)()
-	_ = conn.SetDeadline(time.Now().Add(t.openFor))
-	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection Established\r\n\r\n"); err != nil {
-		return "the client went away", false
+	stop := closeWhenDone(t.ctx, t.conn)
+	inner, reason, ours := t.speak(head)
+	if inner == nil {
+		stop()
+		t.end(reason, ours)
+		return
 	}
-	speech, seen, err := listen(conn, head)
+	t.link.finish = func() {
+		// Not here, where a handler may be that is waited for.
+		t.wg.Go(func() {
+			t.handlers.shut()
+			stop()
+			t.end("", false)
+		})
+	}
+	if !t.innerQueue.push(inner) {
+		t.link.finish()
+	}
+}
+
+// end closes the tunnel and writes its record. A reason says why it carried nothing; ours
+// tells whether that was our refusal.
+func (t *tunnel) end(reason string, ours bool) {
+	defer t.x.link.finish()
+	defer t.grant.release()
+	_ = t.conn.Close()
+	if t.requests.Load() > 0 && reason == "" {
+		return // its requests have their own records
+	}
+	switch {
+	case errors.Is(context.Cause(t.ctx), errRegranted):
+		reason = reasonRegranted
+	case reason == "":
+		reason = "the tunnel was closed before a request could be read"
+	case reason == reasonOther && t.rawHelps:
+		reason += ": --allow " + policy.RawFlag(t.target) + " carries it"
+	}
+	t.x.entry.Reason = reason
+	if ours {
+		t.x.entry.Allowed = false
+	}
+	t.x.record()
+}
+
+// speak finds out what the client speaks, and makes a connection of it that the inner
+// server can read. Without one, a reason says why.
+func (t *tunnel) speak(head []byte) (inner net.Conn, reason string, ours bool) {
+	_ = t.conn.SetDeadline(time.Now().Add(t.openFor))
+	if _, err := io.WriteString(t.conn, "HTTP/1.1 200 Connection Established\r\n\r\n"); err != nil {
+		return nil, "the client went away", false
+	}
+	speech, seen, err := listen(t.conn, head)
 	if err != nil {
-		return closedWhile("waiting for the first byte", err), false
+		return nil, closedWhile("waiting for the first byte", err), false
 	}
-	raw := &seenConn{Conn: conn, head: seen, tunnel: t}
+	raw := &seenConn{Conn: t.conn, head: seen, tunnel: t}
 	t.link = &link{serving: t.serving, tunnel: t}
-	var inner net.Conn
 	switch {
 	case speech == speaksTLS:
 		t.secure = true
 		inner, err = t.handshake(raw)
 		if sni, ok := errors.AsType[*sniError](err); ok {
-			return sni.Error(), true
+			return nil, sni.Error(), true
 		}
 		if err != nil {
-			return closedWhile("in the TLS handshake", err), false
+			return nil, closedWhile("in the TLS handshake", err), false
 		}
 	case speech == speaksHTTP && t.target.Port != match.HTTPSPort:
 		inner = t.framed(raw)
 	case speech == speaksHTTP:
-		return "plain HTTP to the port of HTTPS", true
+		return nil, "plain HTTP to the port of HTTPS", true
 	default:
-		return reasonOther, true
+		return nil, reasonOther, true
 	}
-	_ = conn.SetDeadline(time.Time{})
-	done := make(chan struct{})
-	t.link.finish = func() { close(done) }
-	if t.innerQueue.push(inner) {
-		<-done
-	}
-	t.handlers.shut()
-	return "", false
+	_ = t.conn.SetDeadline(time.Time{})
+	return inner, "", false
 }
 
 // listen reads until it knows what the client speaks.
