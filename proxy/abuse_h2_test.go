@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -160,5 +159,5 @@ func oneOf(t testing.TB, what, got, want string) {
 			return
 		}
 	}
-	t.Error(fmt.Sprintf("%s: %q, want %q", what, got, want))
+	t.Errorf("%s: %q, want %q", what, got, want)
 }

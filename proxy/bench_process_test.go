@@ -81,7 +81,7 @@ func serveBench(ctx context.Context, in *json.Decoder, out *json.Encoder) (err e
 	defer func() { err = errors.Join(err, v.Close()) }()
 	said := served{}
 	// One session may have 1000 requests a second by default. These are not about that.
-	grant := vault.Grant{Limits: vault.Limits{Rate: 1 << 20, CredentialRate: 1 << 20}}
+	grant := vault.Grant{Limits: unhurried}
 	for range o.Sessions {
 		opened, err := v.OpenSession(ctx, vault.Owner(), grant)
 		if err != nil {

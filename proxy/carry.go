@@ -98,6 +98,9 @@ func (s *serving) carry(x *exchange, r *http.Request, to route) {
 			// status in a head that does not is none.
 			onward.FlushInterval = 0
 		}
+		if trickles(res) {
+			onward.BufferPool = &s.trickles
+		}
 		return t.answered(res)
 	}
 	onward.ServeHTTP(x, r.WithContext(httptrace.WithClientTrace(ctx, x.trace())))

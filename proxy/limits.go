@@ -84,6 +84,8 @@ const (
 	maxAcceptPause = time.Second
 	// copyBuffer is the size of one piece of a body.
 	copyBuffer = 32 << 10
+	// eventBuffer is the same for a stream of events, which keeps it while it is silent.
+	eventBuffer = 4 << 10
 	// upstreamReadBuffer and upstreamWriteBuffer are what an HTTP/1 upstream's connection keeps
 	// for as long as it is open, a silent event stream's too. They are for heads: a piece of a
 	// body is larger, and passes them by.

@@ -61,6 +61,7 @@ type Proxy struct {
 	now       func() time.Time
 	roots     *x509.CertPool // nil: the system's, read when the first upstream is dialled
 	buffers   buffers
+	trickles  buffers // for streams of events
 	meters    *meters
 	// holdTimeout, openTimeout and headTimeout, but in tests.
 	holdFor, openFor, headFor time.Duration
@@ -80,6 +81,7 @@ func New(c Config) (*Proxy, error) {
 		return nil, errors.New("a proxy needs an egress guard")
 	}
 	p := &Proxy{
+		buffers: buffers{size: copyBuffer}, trickles: buffers{size: eventBuffer},
 		authority: c.Authority, sessions: c.Sessions, recorder: c.Recorder, guard: c.Guard,
 		log: c.Logger, now: c.Now, roots: c.RootCAs, meters: newMeters(),
 		holdFor: holdTimeout, openFor: openTimeout, headFor: headTimeout,

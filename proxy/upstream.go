@@ -146,13 +146,23 @@ func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
 func (emptyBody) Close() error             { return nil }
 
 // buffers lends the pieces in which bodies are copied.
-type buffers struct{ pool sync.Pool }
+type buffers struct {
+	size int
+	pool sync.Pool
+}
 
 func (b *buffers) Get() []byte {
 	if piece, ok := b.pool.Get().(*[]byte); ok {
 		return *piece
 	}
-	return make([]byte, copyBuffer)
+	return make([]byte, b.size)
+}
+
+// trickles tells whether an answer comes in small pieces for a long time, and holds its
+// buffer all the while. One with large pieces is carried too, in more of ours.
+func trickles(res *http.Response) bool {
+	kind := res.Header.Get("Content-Type")
+	return strings.HasPrefix(kind, "text/event-stream") || strings.HasPrefix(kind, "application/grpc")
 }
 
 func (b *buffers) Put(piece []byte) { b.pool.Put(&piece) }
