@@ -2,7 +2,6 @@ package netiso
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 
@@ -52,6 +51,7 @@ func (g *Gate) Enclose(ctx context.Context, run Run, relay netip.AddrPort, id Id
 	if err != nil {
 		return &notEnclosed{err}
 	}
+	g.plan, g.raised = p, report
 	return nil
 }
 
@@ -61,29 +61,51 @@ type notEnclosed struct{ err error }
 func (n *notEnclosed) Error() string { return fmt.Sprintf("the box is not closed: %v", n.err) }
 func (n *notEnclosed) Unwrap() error { return n.err }
 func (n *notEnclosed) Hint() string {
-	return "nothing was run; the engine's kernel must have iptables with the owner and conntrack matches"
+	return "nothing was run; the engine's kernel must have iptables, new or old, with the owner and conntrack matches"
 }
 
-// HostWalls is the second lock of one run.
+// HostWalls is the second lock of one run, put up by this process or by a keeper.
 type HostWalls struct {
-	host firewall.Host
-	plan firewall.Plan
+	host   firewall.Host
+	keeper *Keeper
+	plan   firewall.Plan
+}
+
+// MayRaiseHostWalls tells whether this process may change the host's rules.
+func MayRaiseHostWalls() bool {
+	return firewall.MayChange() == nil
 }
 
 // RaiseHostWalls puts the run's walls up on the host. Where this process may not
-// change the host's tables there are none, and it gives nil: the walls in the
-// namespace are the first lock and stand by themselves.
-func RaiseHostWalls(run Run, relay netip.AddrPort) (*HostWalls, error) {
-	host, err := firewall.OpenHost()
-	if errors.Is(err, firewall.ErrNotAllowed) {
-		return nil, nil
+// change the host's tables it wants a keeper.
+func RaiseHostWalls(ctx context.Context, run Run, relay netip.AddrPort, keeper *Keeper) (*HostWalls, error) {
+	w := &HostWalls{plan: plan(run, relay), keeper: keeper}
+	if keeper != nil {
+		return w, keeper.Raise(ctx, w.plan)
 	}
-	if err != nil {
+	var err error
+	if w.host, err = firewall.OpenHost(); err != nil {
 		return nil, err
 	}
-	w := &HostWalls{host: host, plan: plan(run, relay)}
-	return w, host.Apply(w.plan)
+	return w, w.host.Apply(w.plan)
 }
 
 // Remove takes them down.
-func (w *HostWalls) Remove(context.Context) error { return w.host.Remove(w.plan) }
+func (w *HostWalls) Remove(ctx context.Context) error {
+	if w.keeper != nil {
+		return w.keeper.Remove(ctx)
+	}
+	return w.host.Remove(w.plan)
+}
+
+// dropped counts the packets that came as far as these walls.
+func (w *HostWalls) dropped(ctx context.Context) (int64, error) {
+	if w == nil {
+		return 0, firewall.ErrNotAllowed
+	}
+	if w.keeper != nil {
+		answer, err := w.keeper.ask(ctx, firewall.Count, firewall.Count)
+		return answer.Dropped, err
+	}
+	return w.host.Dropped(ctx, w.plan)
+}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/netiso/firewall"
 	"github.com/av-project/av/netiso/gate"
 )
 
@@ -39,6 +40,9 @@ type Gate struct {
 	done   chan struct{} // closed when the gate has ended, and exit says how
 	log    *tailBuffer
 	output sync.WaitGroup
+	// plan and raised are the walls: those meant, and what the gate reported of them.
+	plan   firewall.Plan
+	raised gate.Report
 }
 
 // CreateGate creates the gate's container, with the script at scriptPath mounted
@@ -47,9 +51,10 @@ func CreateGate(ctx context.Context, e *engine.Engine, run Run, image, scriptPat
 	id, err := e.CreateContainer(ctx, engine.Container{
 		Name: run.Gate(), Image: image, Command: []string{"gate"}, Env: []string{goMemory},
 		Labels: run.Labels(), Network: run.Network(),
-		// The first three to put up walls and change the uid; SETPCAP to give all of
-		// them, and itself, up again. None is left when the agent starts.
-		CapAdd:    []string{"NET_ADMIN", "SETUID", "SETGID", "SETPCAP"},
+		// NET_ADMIN and NET_RAW to put up walls, for the kernel's older tables are reached
+		// by a raw socket; SETUID and SETGID to be another; SETPCAP to give all of them,
+		// and itself, up again. None is left when the agent starts.
+		CapAdd:    []string{"NET_ADMIN", "NET_RAW", "SETUID", "SETGID", "SETPCAP"},
 		Sysctls:   map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"},
 		ReadOnly:  true,
 		Binds:     []engine.Bind{{Source: scriptPath, Target: scriptInGate, ReadOnly: true}},

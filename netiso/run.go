@@ -50,6 +50,7 @@ func (r Run) Network() string { return "av-" + r.ID }
 func (r Run) Bridge() string  { return "av-" + r.ID }
 func (r Run) Gate() string    { return "av-" + r.ID + "-gate" }
 func (r Run) Agent() string   { return "av-" + r.ID + "-agent" }
+func (r Run) Keeper() string  { return "av-" + r.ID + "-keeper" }
 
 // Owner gives the random name of this av home, and makes it when there is none. Two
 // users of one engine, or two homes of one user, are so told apart: whether a run is

@@ -30,6 +30,8 @@ type box struct {
 	session Session
 	network *netiso.Network
 	gate    *netiso.Gate
+	keeper  *netiso.Keeper
+	walls   *netiso.HostWalls
 	agent   agent
 	relay   net.Listener
 
@@ -113,6 +115,7 @@ func (b *box) enclose(ctx context.Context) error {
 		func() error { return b.openSession(ctx) },
 		func() error { return b.createNetwork(ctx) },
 		func() error { return b.createGate(ctx) },
+		func() error { return b.createKeeper(ctx) },
 	)
 	if err != nil {
 		return err
@@ -125,12 +128,31 @@ func (b *box) enclose(ctx context.Context) error {
 		return err
 	}
 	relay := b.relay.Addr().(*net.TCPAddr).AddrPort()
-	return together(
+	err = together(
 		func() error {
 			return b.gate.Enclose(ctx, b.run, relay, b.session.Identity(), images.FirewallScriptSHA256())
 		},
-		func() error { return b.raiseHostWalls(relay) },
+		func() error { return b.raiseHostWalls(ctx, relay) },
 	)
+	if err == nil {
+		b.undo.add(rankAgent, b.count)
+	}
+	return err
+}
+
+// countTimeout bounds the reading of the counters. They are read while the engine
+// removes the agent's container, which takes longer.
+const countTimeout = 500 * time.Millisecond
+
+// count reads what the walls have stopped, while they stand. It is news and no wall:
+// where it cannot be read the run is none the worse.
+func (b *box) count(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	if b.Refused != nil {
+		b.Refused(b.gate.Refused(ctx, b.walls))
+	}
+	return nil
 }
 
 // together runs steps side by side and waits for all of them, so that each has
@@ -276,19 +298,6 @@ func serve(ctx context.Context, session Session, listener net.Listener) (stop fu
 			return fmt.Errorf("stop the proxy: %w", wait.Err())
 		}
 	}
-}
-
-func (b *box) raiseHostWalls(relay netip.AddrPort) error {
-	walls, err := netiso.RaiseHostWalls(b.run, relay)
-	if err != nil {
-		return err
-	}
-	if walls == nil {
-		b.Say("no right to change the host's rules: the walls in the box stand without the second ones on the host")
-		return nil
-	}
-	b.undo.add(rankGate, walls.Remove)
-	return nil
 }
 
 // remoteEngine is an engine whose bridges are another machine's.

@@ -43,6 +43,8 @@ type Spec struct {
 	Env []string
 	// Workspace is the folder of the host that the command works in.
 	Workspace string
+	// HostWalls says whether there have to be walls on the host. Container runs only.
+	HostWalls HostWalls
 	// Image to run in; empty for av's own base image. Container runs only.
 	Image string
 
@@ -55,10 +57,24 @@ type Spec struct {
 	Signals <-chan os.Signal
 	// Say tells the person who waits what is being done.
 	Say func(string)
+	// Refused is told at the end what the walls have stopped, and what kept that from
+	// being read, see netiso.Gate. Container runs only.
+	Refused func(netiso.Refused, error)
 	// Watchdog starts the process that takes the run apart when this one dies. It
 	// is told the run's id, and watches its standard input.
 	Watchdog func(run string, alive *os.File) (*os.Process, error)
 }
+
+// HostWalls says what is wanted of the second lock, the walls on the host.
+type HostWalls int
+
+// Where there is neither the right to change the host's rules nor a container that can,
+// WallsAuto goes on without them, and WallsRequire does not.
+const (
+	WallsAuto HostWalls = iota
+	WallsRequire
+	WallsOff
+)
 
 // Streams are the command's standard streams.
 type Streams struct {

@@ -35,6 +35,11 @@ type receipt struct {
 	BytesIn   int64      `json:"bytes_in"`
 	Hosts     []hostSeen `json:"hosts"`
 	MoreHosts int        `json:"more_hosts,omitempty"`
+	// Both are null where they could not be read.
+	Refused     *stopped `json:"refused"`
+	HostDropped *int64   `json:"host_dropped"` // packets that got past the walls in the box
+
+	wallsChanged bool
 }
 
 // hostSeen is what went to one target.

@@ -30,7 +30,10 @@ type runFlags struct {
 	limits    []string
 	quiet     bool
 	receipt   string
+	hostWalls string
 }
+
+var hostWalls = map[string]runner.HostWalls{"auto": runner.WallsAuto, "require": runner.WallsRequire, "off": runner.WallsOff}
 
 func runCommand(e *env) *cobra.Command {
 	var f runFlags
@@ -74,6 +77,7 @@ credentials out of the command's environment, and does not hold it to anything.
 	flags.StringArrayVar(&f.presets, "preset", nil, "let the hosts be reached that a tool needs: `NAME`, such as npm")
 	flags.StringVar(&f.unmatched, "unmatched", "", "hosts that no service names: `deny` (default in a container) or allow (default on the host)")
 	limitFlag(c, &f.limits)
+	flags.StringVar(&f.hostWalls, "host-walls", "auto", "walls on the host, which hold without those in the box: `auto` (where they can be had), require or off")
 	flags.StringVar(&f.receipt, "receipt", "", "write to `FILE`, as JSON, what the run asked of the world and how it ended")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
 	return inVault(c)
@@ -108,17 +112,21 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 
 	broker := &broker{open: e.openVault, grant: grant, way: way, logger: e.logger()}
 	spec := runner.Spec{
-		Home: e.home, Command: command, Env: environment, Image: f.image,
+		Home: e.home, Command: command, Env: environment, Image: f.image, HostWalls: hostWalls[f.hostWalls],
 		Broker:  broker,
 		Streams: runner.Streams{In: e.stdin, Out: e.stdout, Err: e.stderr, Term: e.getenv("TERM")},
 		Signals: signals,
 		Say:     func(text string) { e.say(f.quiet, text) },
 	}
 	r := receipt{Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
+	spec.Refused = r.stop
 	code, err := e.runSpec(ctx, f, list, spec)
 	summary, failed := broker.summary(ctx)
 	if broker.run != "" && (err == nil || failed != nil) {
-		e.say(f.quiet, describe(summary))
+		e.say(f.quiet, describe(summary)+r.Refused.describe())
+	}
+	for _, alarm := range r.alarms() {
+		e.tell("%s", alarm)
 	}
 	r.count(summary)
 	err = errors.Join(err, failed, broker.close())
@@ -176,6 +184,12 @@ func (f runFlags) grant() (g vault.Grant, list []catalog.Preset, err error) {
 		}
 	default:
 		return g, nil, withHint(fmt.Errorf("unknown isolation %q", f.isolation), "use --isolation=host or --isolation=container")
+	}
+	if _, known := hostWalls[f.hostWalls]; !known {
+		return g, nil, withHint(fmt.Errorf("unknown choice %q for --host-walls", f.hostWalls), "use --host-walls=auto, require or off")
+	}
+	if f.hostWalls == "require" && f.isolation == "host" {
+		return g, nil, withHint(errors.New("--host-walls=require needs a container"), "add --isolation=container")
 	}
 	if f.unmatched != "" {
 		if g.Unmatched, err = unmatchedHosts(f.unmatched); err != nil {

@@ -8,6 +8,8 @@
 #   AV_RELAY_PORT  the relay's port
 #   AV_GATE_UID    the one user that may reach the relay
 #   AV_CATCH_PORT  where the gate takes every other TCP connection
+#   IPTABLES       iptables-nft or iptables-legacy: which of the kernel's two sets of
+#                  tables to use; without it, what this image's iptables is
 #
 # Its last act is to print the rules as the kernel has them, for the comparison with
 # the plan (netiso/firewall holds the same rules, with the reason for each).
@@ -45,12 +47,19 @@ number AV_RELAY_PORT "$port" 1 65535
 number AV_GATE_UID "$uid" 1 4294967294
 number AV_CATCH_PORT "$catch" 1 65535
 
+v4=${IPTABLES:-iptables}
+case $v4 in
+iptables | iptables-nft | iptables-legacy) ;;
+*) fail "IPTABLES is neither iptables-nft nor iptables-legacy: '$v4'" ;;
+esac
+v6=ip6${v4#ip}
+
 # A connection needs a route before it can be caught, and not every engine gives an
 # internal network a default route.
 ip -4 route replace default via "$relay"
 
 # Each table is replaced whole, in one step.
-iptables-restore --wait 5 <<RULES
+"$v4-restore" --wait 5 <<RULES
 *filter
 :INPUT DROP
 :FORWARD DROP
@@ -63,13 +72,15 @@ iptables-restore --wait 5 <<RULES
 -A OUTPUT -d 127.0.0.1/32 -p tcp -m tcp --dport $catch -j ACCEPT
 -A OUTPUT -d $relay/32 -p tcp -m tcp --dport $port -m owner --uid-owner $uid -j ACCEPT
 -A OUTPUT -p tcp -j REJECT --reject-with tcp-reset
+-A OUTPUT -p udp -j REJECT --reject-with icmp-port-unreachable
+-A OUTPUT -p icmp -j REJECT --reject-with icmp-port-unreachable
 -A OUTPUT -j REJECT --reject-with icmp-port-unreachable
 COMMIT
 RULES
 
 # A kernel without IPv6 has nothing to wall; any other doubt about IPv6 is an error.
 if [ -e /proc/net/if_inet6 ]; then
-	ip6tables-restore --wait 5 <<RULES
+	"$v6-restore" --wait 5 <<RULES
 *filter
 :INPUT DROP
 :FORWARD DROP
@@ -84,7 +95,7 @@ fi
 # This drops the engine's own nat rules, which lead 127.0.0.11 to its resolver, and
 # with it to the host's. It comes last because it is the one that deletes: the kernel
 # lets the next change wait until what was deleted is out of use, for 20 ms.
-iptables-restore --wait 5 <<RULES
+"$v4-restore" --wait 5 <<RULES
 *nat
 :PREROUTING ACCEPT
 :INPUT ACCEPT
@@ -98,13 +109,27 @@ iptables-restore --wait 5 <<RULES
 COMMIT
 RULES
 
+# An engine whose own iptables is the legacy one has put its nat rules there. Which of two
+# nat tables a kernel asks first is its own affair (the newer one, so far): with one of
+# them empty it does not matter. Where no engine has made that table there is none.
+if [ "$v4" != iptables-legacy ] && grep -qx nat /proc/net/ip_tables_names 2>/dev/null; then
+	iptables-legacy-restore --wait 5 <<RULES
+*nat
+:PREROUTING ACCEPT
+:INPUT ACCEPT
+:OUTPUT ACCEPT
+:POSTROUTING ACCEPT
+COMMIT
+RULES
+fi
+
 echo "# ipv4 filter"
-iptables --wait 5 -S
+"$v4" --wait 5 -S
 echo "# ipv4 nat"
-iptables --wait 5 -t nat -S
+"$v4" --wait 5 -t nat -S
 if [ -e /proc/net/if_inet6 ]; then
 	echo "# ipv6 filter"
-	ip6tables --wait 5 -S
+	"$v6" --wait 5 -S
 else
 	echo "# ipv6: absent"
 fi

@@ -39,6 +39,7 @@ type Container struct {
 	Width, Height uint16
 	OpenStdin     bool
 	Init          bool // run the engine's own init as pid 1: it reaps and passes signals on
+	AutoRemove    bool // the engine removes it when it has ended
 }
 
 // Bind is a path of the engine's host put into a container.
@@ -83,6 +84,7 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 		Sysctls:        c.Sysctls,
 		Tmpfs:          c.Tmpfs,
 		Init:           &c.Init,
+		AutoRemove:     c.AutoRemove,
 		ConsoleSize:    [2]uint{uint(c.Height), uint(c.Width)},
 		// What an agent prints goes to the person who runs it, and to no file of the
 		// engine's that nobody rotates.

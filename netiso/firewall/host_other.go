@@ -2,5 +2,15 @@
 
 package firewall
 
+import "context"
+
 // OpenHost fails: only Linux has these tables.
 func OpenHost() (Host, error) { return Host{}, ErrNotAllowed }
+
+// MayChange fails likewise.
+func MayChange() error { return ErrNotAllowed }
+
+// ReadNamespace fails: only Linux has these tables.
+func (p Plan) ReadNamespace(ctx context.Context, path, backend string) (Refused, error) {
+	return Refused{}, ErrNotAllowed
+}

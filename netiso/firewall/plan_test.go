@@ -108,7 +108,7 @@ func TestPlanThatWouldRenderOtherRulesIsRefused(t *testing.T) {
 // before it touches a rule. The tools it would use are replaced by one that fails
 // the test.
 func TestScriptRefusesParametersThatItCannotRead(t *testing.T) {
-	good := map[string]string{"AV_RELAY_ADDR": "10.83.4.1", "AV_RELAY_PORT": "40123", "AV_GATE_UID": "65533", "AV_CATCH_PORT": "14323"}
+	good := map[string]string{"AV_RELAY_ADDR": "10.83.4.1", "AV_RELAY_PORT": "40123", "AV_GATE_UID": "65533", "AV_CATCH_PORT": "14323", "IPTABLES": "iptables-legacy"}
 	for _, c := range []struct{ name, value string }{
 		{"AV_RELAY_ADDR", ""}, {"AV_RELAY_ADDR", "0.0.0.0/0"}, {"AV_RELAY_ADDR", "10.83.4"}, {"AV_RELAY_ADDR", "10.83.4.1.5"},
 		{"AV_RELAY_ADDR", "10.83.4.256"}, {"AV_RELAY_ADDR", "10.83..1"}, {"AV_RELAY_ADDR", "::1"}, {"AV_RELAY_ADDR", "gw"},
@@ -116,6 +116,7 @@ func TestScriptRefusesParametersThatItCannotRead(t *testing.T) {
 		{"AV_RELAY_PORT", ""}, {"AV_RELAY_PORT", "0"}, {"AV_RELAY_PORT", "65536"}, {"AV_RELAY_PORT", "1:65535"}, {"AV_RELAY_PORT", "99999999999999999999"},
 		{"AV_GATE_UID", "0"}, {"AV_GATE_UID", "0-4294967294"}, {"AV_GATE_UID", "-1"}, {"AV_GATE_UID", "root"},
 		{"AV_CATCH_PORT", "0"}, {"AV_CATCH_PORT", "1-9"}, {"AV_CATCH_PORT", "0x10"},
+		{"IPTABLES", "nft"}, {"IPTABLES", "true"}, {"IPTABLES", "/tmp/iptables"}, {"IPTABLES", "iptables-nft -h"},
 	} {
 		env := []string{"PATH=" + brokenTools(t)}
 		for k, v := range good {
@@ -136,7 +137,13 @@ func TestScriptRefusesParametersThatItCannotRead(t *testing.T) {
 func brokenTools(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"ip", "iptables-restore", "ip6tables-restore", "iptables", "ip6tables"} {
+	names := []string{"ip"}
+	for _, backend := range []string{"", "-nft", "-legacy"} {
+		for _, program := range []string{"iptables", "ip6tables"} {
+			names = append(names, program+backend, program+backend+"-restore")
+		}
+	}
+	for _, name := range names {
 		if err := os.WriteFile(dir+"/"+name, []byte("#!/bin/sh\necho touched\nexit 1\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}

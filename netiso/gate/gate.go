@@ -54,11 +54,18 @@ type Report struct {
 	Rules []string `json:",omitempty"`
 	// ScriptSHA256 is the digest (hexadecimal) of the script that was run.
 	ScriptSHA256 string `json:",omitempty"`
+	// Backend is the program that holds the walls: iptables-nft or iptables-legacy.
+	Backend string `json:",omitempty"`
+	// Tried is what the gate's own attempts at the walls have added to their counters.
+	Tried Tried
 }
 
 // probeTimeout bounds each attempt at a door that should be shut. The walls refuse
 // at once, so only a fault waits this long.
 const probeTimeout = 2 * time.Second
+
+// Tried counts packets by UDP and ICMP, and TCP connections.
+type Tried struct{ UDP, ICMP, TCP int64 }
 
 // maxConfig is the longest configuration that is read, in bytes: some kilobytes of
 // PEM, with room.

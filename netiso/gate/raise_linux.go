@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,90 +27,117 @@ func raise(ctx context.Context, c Config, s *server) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	if err := s.tryAsOther(c.Canary); err != nil {
+	if report.Tried, err = s.tryAsOther(c.Canary); err != nil {
 		return report, err
 	}
 	if err := drop(); err != nil {
 		return report, fmt.Errorf("give up the gate's privileges: %w", err)
 	}
-	if err := powerless(ctx); err != nil {
+	if err := powerless(ctx, report.Backend); err != nil {
 		return report, err
 	}
 	return report, s.tryAsGate(ctx, c.Canary)
 }
 
-// runScript runs init-firewall.sh and takes the rules that it reads back. The
-// digest is of the bytes that ran: the file is read once and given to the shell.
+// The two programs that can hold the walls, see iptables(8).
+const (
+	nft    = "iptables-nft"
+	legacy = "iptables-legacy"
+)
+
+// scriptEnv is what the firewall's programs find in their environment. The legacy ones
+// want a file to lock, and the gate's only place to write is its own memory.
+var scriptEnv = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "XTABLES_LOCKFILE=/dev/shm/xtables.lock"}
+
+// runScript puts the walls up with nf_tables, or with the tables from before where the
+// kernel has no others.
 func runScript(ctx context.Context, c Config) (Report, error) {
+	report, err := runScriptWith(ctx, c, nft)
+	if err == nil || exec.CommandContext(ctx, "/usr/sbin/"+nft, "-S").Run() == nil {
+		return report, err
+	}
+	report, second := runScriptWith(ctx, c, legacy)
+	if second != nil {
+		return report, errors.Join(err, second)
+	}
+	return report, nil
+}
+
+// runScriptWith runs init-firewall.sh and takes the rules that it reads back. The
+// digest is of the bytes that ran: the file is read once and given to the shell.
+func runScriptWith(ctx context.Context, c Config, backend string) (Report, error) {
 	script, err := os.ReadFile(c.Script)
 	if err != nil {
 		return Report{}, fmt.Errorf("read the firewall script: %w", err)
 	}
 	digest := sha256.Sum256(script)
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-s")
-	cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, c.Params...)
+	cmd.Env = slices.Concat(scriptEnv, c.Params, []string{"IPTABLES=" + backend})
 	cmd.Stdin = bytes.NewReader(script)
 	var rules, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &rules, &complaint
 	if err := cmd.Run(); err != nil {
-		return Report{}, fmt.Errorf("put up the walls: %w: %s", err, strings.TrimSpace(complaint.String()))
+		return Report{}, fmt.Errorf("put up the walls with %s: %w: %s", backend, err, strings.TrimSpace(complaint.String()))
 	}
 	return Report{
 		Rules:        strings.Split(strings.TrimSpace(rules.String()), "\n"),
 		ScriptSHA256: hex.EncodeToString(digest[:]),
+		Backend:      backend,
 	}, nil
 }
 
 // tryAsOther attacks the walls as a user that is not the gate's: a TCP connection
 // must land at the gate's own door, UDP and ICMP must be refused.
-func (s *server) tryAsOther(canary netip.AddrPort) error {
+func (s *server) tryAsOther(canary netip.AddrPort) (tried Tried, err error) {
 	conn, err := net.DialTimeout("tcp4", canary.String(), s.probe)
 	if err != nil {
-		return fmt.Errorf("a connection was not caught: %w", err)
+		return tried, fmt.Errorf("a connection was not caught: %w", err)
 	}
 	defer conn.Close()
+	tried.TCP++
 	if err := s.catch.SetDeadline(time.Now().Add(s.probe)); err != nil {
-		return err
+		return tried, err
 	}
 	caught, err := s.catch.AcceptTCP()
 	if err != nil {
-		return errors.New("a connection was not caught: it went past the gate")
+		return tried, errors.New("a connection was not caught: it went past the gate")
 	}
 	defer reset(caught)
 	target, err := originalTarget(caught)
 	if err != nil {
-		return err
+		return tried, err
 	}
 	if target != canary {
-		return fmt.Errorf("a caught connection lost its target: want %s, got %s", canary, target)
+		return tried, fmt.Errorf("a caught connection lost its target: want %s, got %s", canary, target)
 	}
 	if err := s.catch.SetDeadline(time.Time{}); err != nil {
-		return err
+		return tried, err
 	}
-	if err := sendDatagram(canary, 0); err == nil {
-		return errors.New("a UDP packet was let through")
+	if err := sendDatagram(canary, 0, &tried.UDP); err == nil {
+		return tried, errors.New("a UDP packet was let through")
 	}
 	// Ping sockets need no capability, so that dropping NET_RAW does not stop ICMP.
-	if err := sendDatagram(canary, unix.IPPROTO_ICMP); err == nil {
-		return errors.New("an ICMP packet was let through")
+	if err := sendDatagram(canary, unix.IPPROTO_ICMP, &tried.ICMP); err == nil {
+		return tried, errors.New("an ICMP packet was let through")
 	}
 	// The hypervisor is reached past every namespace; only seccomp keeps it away.
 	if fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err == nil {
 		unix.Close(fd)
-		return errors.New("a socket to the hypervisor (AF_VSOCK) can be opened")
+		return tried, errors.New("a socket to the hypervisor (AF_VSOCK) can be opened")
 	}
-	return nil
+	return tried, nil
 }
 
 // sendDatagram sends one packet by UDP (protocol 0) or ICMP and gives the error
 // with which the kernel refused it. A kernel that offers the agent no such socket
-// has refused too.
-func sendDatagram(to netip.AddrPort, protocol int) error {
+// has refused too, and has counted no packet.
+func sendDatagram(to netip.AddrPort, protocol int, sent *int64) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
+	*sent++
 	echo := []byte{8, 0, 0, 0, 0, 0, 0, 1} // an echo request; the kernel fills in the rest
 	return unix.Sendto(fd, echo, 0, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
 }
@@ -148,7 +176,7 @@ func drop() error {
 
 // powerless proves that what was dropped is gone: by what the kernel says of every
 // thread, and by trying to open the walls.
-func powerless(ctx context.Context) error {
+func powerless(ctx context.Context, backend string) error {
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return err
@@ -175,7 +203,10 @@ func powerless(ctx context.Context) error {
 	if syscall.Setuid(0) == nil {
 		return errors.New("the gate could become root again")
 	}
-	if exec.CommandContext(ctx, "/usr/sbin/iptables", "-I", "OUTPUT", "-j", "ACCEPT").Run() == nil {
+	// The program that did it a moment ago: another could fail for lack of a kernel's half.
+	change := exec.CommandContext(ctx, "/usr/sbin/"+backend, "-I", "OUTPUT", "-j", "ACCEPT")
+	change.Env = scriptEnv
+	if change.Run() == nil {
 		return errors.New("the gate could change a rule after it had dropped its privileges")
 	}
 	return nil
