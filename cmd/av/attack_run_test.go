@@ -344,8 +344,10 @@ func TestSocketsOfTheUsersSessionAreNotInTheBox(t *testing.T) {
 			inside = append(inside, v+"=/run/"+name)
 		}
 	}
-	if out := inBoxAs(t, inside, av, 0, script); !strings.HasPrefix(out, "tried\n") {
-		t.Errorf("the box has %s", out)
+	box := exec.Command(av, "run", "--isolation=container", "--", "bash", "-c", script)
+	box.Env, box.Dir = inside, t.TempDir()
+	if out, err := box.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "tried\n") {
+		t.Errorf("the box has %s (%v)", out, err)
 	}
 	if out := docker(t, "run", "--rm", "--network", "host", "--env", "SSH_AUTH_SOCK="+name, image, "bash", "-c", script); !strings.Contains(out, "SSH_AUTH_SOCK=") || !strings.Contains(out, "connected") {
 		t.Errorf("control: %s", out)

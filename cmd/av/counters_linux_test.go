@@ -101,6 +101,11 @@ func commanded(t *testing.T, av string, env []string, flags ...string) (r runnin
 	}
 }
 
+// send sends a datagram with python, which every family and port is the same to.
+func send(family, address string, port int, payload string) string {
+	return fmt.Sprintf(`python3 -c 'import socket; socket.socket(socket.%s, socket.SOCK_DGRAM).sendto(b"%s", ("%s", %d))'`, family, payload, address, port)
+}
+
 // hole lets this one bridge's packets past the walls on the host.
 func hole(t *testing.T, bridge string) {
 	t.Helper()

@@ -135,6 +135,9 @@ func (s *space) connect() error {
 		PeerName:      insideLink,
 		PeerNamespace: netlink.NsFd(s.ns.Fd()),
 	}
+	if err := dropGuests(); err != nil {
+		return fmt.Errorf("clear what a dead owner's guests left: %w", err)
+	}
 	if err := host.LinkAdd(veth); err != nil {
 		return fmt.Errorf("make the link %s: %w", hostLink, err)
 	}
@@ -179,8 +182,10 @@ func (s *space) onLink(h *netlink.Handle, name string, addrs ...netip.Addr) erro
 }
 
 // single is the network of one address.
-func single(a netip.Addr) *net.IPNet {
-	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
+func single(a netip.Addr) *net.IPNet { return network(netip.PrefixFrom(a, a.BitLen())) }
+
+func network(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 // raise gives a link its addresses and sets it up.
@@ -244,7 +249,7 @@ func (s *space) close() error {
 		if link, err := netlink.LinkByName(hostLink); err == nil {
 			errs = append(errs, netlink.LinkDel(link))
 		}
-		errs = append(errs, s.ns.Close())
+		errs = append(errs, dropGuests(), s.ns.Close())
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/av-project/av/netiso"
+	"github.com/av-project/av/scripts/fakenet"
+)
+
+// users are who tries: av lets a command be whoever its workspace belongs to.
+var users = []struct {
+	name string
+	uid  int
+}{{"as root in the box", 0}, {"as an ordinary user", 1000}}
+
+// tryLimit is long: a control that is ended too early would look like a wall.
+const tryLimit = 20 * time.Second
+
+// TestGoldenNothingLeavesTheBox tries every line of the attack table from a box, and then from a container that lacks
+// the wall, where it has to get through. docs/isolation.md holds what came of it.
+func TestGoldenNothingLeavesTheBox(t *testing.T) {
+	w := newAttackWorld(t)
+	all := attackTable()
+	for _, guest := range guests {
+		if err := w.internet.Guest(netip.MustParseAddr(guest.address), netiso.DefaultPool, w.openBase); err != nil {
+			t.Fatal(err)
+		}
+	}
+	results, lacking := make([][]string, len(users)), make([]string, len(all))
+	for i, a := range all {
+		if a.lacks != nil {
+			lacking[i] = a.lacks()
+		}
+	}
+	for u, who := range users {
+		results[u] = slices.Repeat([]string{"not tried"}, len(all))
+		t.Run(who.name, func(t *testing.T) {
+			for i, got := range w.fromBox(t, all, who.uid) {
+				results[u][i] = blocked
+				if got != "" {
+					results[u][i] = "**LEAKED**"
+					t.Errorf("%s, %s with %s: LEAKED, %s\n\t%s", all[i].id, all[i].try, all[i].with, got, all[i].line)
+				}
+			}
+		})
+	}
+	groups := map[string][]int{}
+	for i, a := range all {
+		if a.control == "" {
+			a.control = ordinary
+		}
+		if lacking[i] != "" {
+			t.Logf("%s, %s with %s: no control: %s", a.id, a.try, a.with, lacking[i])
+			continue
+		}
+		groups[a.control] = append(groups[a.control], i)
+	}
+	t.Run("controls", func(t *testing.T) {
+		for name, group := range groups {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w.fromControl(t, name, all, group)
+			})
+		}
+	})
+	if *update && slices.ContainsFunc(lacking, func(what string) bool { return what != "" }) {
+		t.Fatal("this machine cannot try everything, and does not write the page")
+	}
+	compareDoc(t, renderAttacks(all, results))
+}
+
+// fromBox tries everything from one box: what one try breaks, the others may use.
+func (w *attackWorld) fromBox(t *testing.T, all []attack, uid int) (got []string) {
+	t.Helper()
+	marks := make([]mark, len(all))
+	for i := range all {
+		marks[i] = newMark()
+	}
+	alive := newMarker()
+	// The last request is one that policy allows: nothing arrives from a box that is dead, either.
+	script := w.script(all, marks, tryLimit) + "echo all tried as $(id -u); curl -sS -m 20 https://" + fakenet.APIName + "/v1/hello?" + alive
+	cmd := w.run(t, uid, script)
+	cmd.Env = append(cmd.Env, "SSH_AUTH_SOCK=/run/agent", "DISPLAY=:0", "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/bus", "VSCODE_IPC_HOOK_CLI=/run/code")
+	began := time.Now()
+	raw, err := cmd.CombinedOutput()
+	out := string(raw)
+	if err != nil || !strings.Contains(out, fmt.Sprintf("all tried as %d", uid)) {
+		t.Fatalf("the attacks were not all tried: %v\n%s", err, out)
+	}
+	t.Logf("%d tries in %s; what each said last:\n%s", len(all), time.Since(began).Round(time.Second), out)
+	w.settle(t)
+	if len(w.internet.API().Requests(alive)) != 1 {
+		t.Error("what policy allows did not arrive: the box was dead, and the other results say nothing")
+	}
+	for i, a := range all {
+		got = append(got, w.got(a, i, marks[i], out))
+	}
+	return got
+}
+
+// fromControl tries some lines from a container that lacks the wall: each has to get through.
+func (w *attackWorld) fromControl(t *testing.T, name string, all []attack, group []int) {
+	t.Helper()
+	some, marks := make([]attack, len(group)), make([]mark, len(group))
+	for i, n := range group {
+		some[i], marks[i] = all[n], newMark()
+	}
+	out, err := w.plain(w.script(some, marks, tryLimit), w.control(name)...)
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	w.settle(t)
+	for i, a := range some {
+		if w.got(a, i, marks[i], out) == "" {
+			t.Errorf("%s, %s with %s: in %s it should get through, and did not (see [%d])\n\t%s", a.id, a.try, a.with, name, i, a.line)
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
