@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 )
 
 // Lease is the sign that a run is alive: a lock on a file in the run's folder,
@@ -16,6 +18,9 @@ import (
 type Lease struct {
 	Dir  string // the run's folder
 	lock *os.File
+
+	mu   sync.Mutex
+	note Note
 }
 
 func runsDir(home string) string { return filepath.Join(home, "runs") }
@@ -48,7 +53,7 @@ func hold(home, run string) (*Lease, error) {
 	if err == nil {
 		final := filepath.Join(runsDir(home), run)
 		if err = os.Rename(dir, final); err == nil {
-			return &Lease{Dir: final, lock: lock}, nil
+			return &Lease{Dir: final, lock: lock, note: Note{Run: run, State: Starting, Began: time.Now().UTC()}}, nil
 		}
 		lock.Close()
 	}
@@ -67,17 +72,27 @@ func (l *Lease) Release() error {
 
 // Names of folders that are not a run's yet, or no more.
 const (
-	unnamedPrefix = "."
-	newPrefix     = ".new-"
-	endedPrefix   = ".ended-"
+	newPrefix   = ".new-"
+	endedPrefix = ".ended-"
 )
+
+// lookTries is how often a lock is asked for again that somebody only looked at.
+const lookTries = 50
 
 // take locks the folder of a run that is not alive, so that two prunes do not take
 // the same run apart. It gives nil for a run that is alive, and a lease without a
 // folder where there is none.
 func take(home, run string) (*Lease, error) {
 	dir := filepath.Join(runsDir(home), run)
-	lock, err := lockFile(filepath.Join(dir, "lock"), 0)
+	path := filepath.Join(dir, "lock")
+	lock, err := lockFile(path, 0)
+	for tries := 1; errors.Is(err, syscall.EWOULDBLOCK) && tries < lookTries; tries++ {
+		// Whoever lives does not share its lock; who looks does, for a moment.
+		if held, failed := isHeld(path); held || failed != nil {
+			break
+		}
+		lock, err = lockFile(path, 0)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return &Lease{Dir: dir}, nil
@@ -87,6 +102,28 @@ func take(home, run string) (*Lease, error) {
 		return nil, fmt.Errorf("ask whether run %s is alive: %w", run, err)
 	}
 	return &Lease{Dir: dir, lock: lock}, nil
+}
+
+// drop lets go of a lock that was taken to take a run apart.
+func (l *Lease) drop() {
+	if l.lock != nil {
+		l.lock.Close()
+	}
+}
+
+// isHeld tells whether a process holds a lock. It only looks: it shares the lock for
+// that moment, so that any number may look at once.
+func isHeld(path string) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
 }
 
 // AwaitDeath returns once no process holds the run's lock.
@@ -127,9 +164,9 @@ func folders(home string) (runs []string, unnamed []string, err error) {
 	for _, e := range entries {
 		switch {
 		case !e.IsDir():
-		case strings.HasPrefix(e.Name(), unnamedPrefix):
+		case strings.HasPrefix(e.Name(), newPrefix), strings.HasPrefix(e.Name(), endedPrefix):
 			unnamed = append(unnamed, e.Name())
-		default:
+		case runID.MatchString(e.Name()): // another was not made by us
 			runs = append(runs, e.Name())
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"github.com/av-project/av/netiso/engine"
 )
@@ -14,6 +15,46 @@ import (
 // DefaultPool is where runs' networks come from: 4,096 of them, far from Docker's
 // own default pool, which holds about 31 networks.
 var DefaultPool = netip.MustParsePrefix("10.83.0.0/16")
+
+// PoolVariable names another pool than the default.
+const PoolVariable = "AV_NETWORK_POOL"
+
+// ParsePool reads where runs' networks shall come from; empty is the default. Only a
+// private range will do: the box would be handed addresses that belong to somebody.
+func ParsePool(s string) (netip.Prefix, error) {
+	if s == "" {
+		return DefaultPool, nil
+	}
+	pool, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		return netip.Prefix{}, &badPool{s, "is no range of addresses"}
+	case !pool.Addr().Is4():
+		return netip.Prefix{}, &badPool{s, "is not IPv4, and a run's network is"}
+	case pool != pool.Masked():
+		return netip.Prefix{}, &badPool{s, fmt.Sprintf("begins within its range: is %s meant", pool.Masked())}
+	case pool.Bits() > subnetBits:
+		return netip.Prefix{}, &badPool{s, fmt.Sprintf("has no room for a run's network, which is a /%d", subnetBits)}
+	case !slices.ContainsFunc(privateRanges, func(r netip.Prefix) bool { return r.Bits() <= pool.Bits() && r.Contains(pool.Addr()) }):
+		return netip.Prefix{}, &badPool{s, "does not lie in a private range"}
+	}
+	return pool, nil
+}
+
+// privateRanges are those of RFC 1918.
+var privateRanges = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+}
+
+// badPool is a pool that no network is made in.
+type badPool struct{ given, why string }
+
+func (b *badPool) Error() string {
+	return fmt.Sprintf("the pool %q of %s %s", b.given, PoolVariable, b.why)
+}
+func (b *badPool) Hint() string {
+	return fmt.Sprintf("set it to a private range such as %s, or leave it unset", DefaultPool)
+}
 
 // subnetBits is the size of one run's network: the host, the gate and room.
 const subnetBits = 28
@@ -26,12 +67,17 @@ const networkTries = 32
 type Network struct {
 	engine *engine.Engine
 	id     string
+	Subnet netip.Prefix
 	// Gateway is the host's address on the bridge.
 	Gateway netip.Addr
 }
 
-// CreateNetwork makes the run's network on a free subnet of pool.
+// CreateNetwork makes the run's network on a free subnet of pool, which is DefaultPool
+// where it is zero.
 func CreateNetwork(ctx context.Context, e *engine.Engine, run Run, pool netip.Prefix) (*Network, error) {
+	if !pool.IsValid() {
+		pool = DefaultPool
+	}
 	used, err := usedPrefixes(ctx, e)
 	if err != nil {
 		return nil, err
@@ -46,7 +92,7 @@ func CreateNetwork(ctx context.Context, e *engine.Engine, run Run, pool netip.Pr
 			Name: run.Network(), Bridge: run.Bridge(), Subnet: subnet, Gateway: gateway, Labels: run.Labels(),
 		})
 		if err == nil {
-			return &Network{engine: e, id: id, Gateway: gateway}, nil
+			return &Network{engine: e, id: id, Subnet: subnet, Gateway: gateway}, nil
 		}
 		if !errors.Is(err, engine.ErrConflict) {
 			return nil, err
@@ -121,5 +167,5 @@ func (p *poolFull) Error() string {
 	return fmt.Sprintf("no subnet of %s is free: every one is a network's or a route's", p.pool)
 }
 func (p *poolFull) Hint() string {
-	return "run `av prune`, or look at `docker network ls` and `ip route`"
+	return fmt.Sprintf("run `av prune`, look at `docker network ls` and `ip route`, or set %s to another private range", PoolVariable)
 }

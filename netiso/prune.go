@@ -6,34 +6,60 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/av-project/av/netiso/engine"
 	"github.com/av-project/av/netiso/firewall"
 )
 
-// Kinds of things that a dead run can leave, in the order in which they are removed:
-// a network cannot go before what is attached to it, and the folder goes last, so
-// that an interrupted prune finds the run again.
+// Kinds of things that a dead run can leave, in the order in which they are removed: what
+// it may use ends first, a network cannot go before what is attached to it, and the
+// folder goes last, so that an interrupted prune finds the run again.
 const (
+	KindSession   = "session"
 	KindContainer = "container"
 	KindNetwork   = "network"
+	KindKeeper    = "keeper of the host rules"
+	KindVolume    = "volume"
 	KindHostWalls = "host rules"
 	KindFolder    = "run folder"
 )
 
-var kindOrder = map[string]int{KindContainer: 0, KindNetwork: 1, KindHostWalls: 2, KindFolder: 3}
+var kindOrder = map[string]int{KindSession: 0, KindContainer: 1, KindNetwork: 2, KindKeeper: 3, KindVolume: 4, KindHostWalls: 5, KindFolder: 6}
+
+// pruneWidth is how many runs are taken apart side by side. More keep an engine no
+// busier.
+const pruneWidth = 8
 
 // Leftover is one thing that a dead run left.
 type Leftover struct {
-	Run  string `json:"run"`
-	Kind string `json:"kind"`
-	Name string `json:"name"`
-	id   string
-	plan firewall.Plan
+	Run    string    `json:"run"`
+	Owner  string    `json:"owner"`
+	Kind   string    `json:"kind"`
+	Name   string    `json:"name"`
+	Made   time.Time `json:"made,omitzero"` // zero where nothing tells
+	Reason string    `json:"reason"`        // why its run counts as dead
+	id     string
+	runs   bool
+	plan   firewall.Plan
+}
+
+// Sessions are what runs have open on the side that holds secrets.
+type Sessions interface {
+	// Open lists those that have not ended.
+	Open(ctx context.Context) ([]OpenSession, error)
+	// End ends all those of a run; that there is none is a success.
+	End(ctx context.Context, run string) error
+}
+
+// OpenSession is a session that has not ended.
+type OpenSession struct {
+	Run, Name string
+	Made      time.Time
 }
 
 // Pruner finds and removes what dead runs of one av home left.
@@ -44,60 +70,99 @@ type Pruner struct {
 	Engine *engine.Engine
 	// Walls is nil where av may not read the host's rules.
 	Walls *firewall.Host
+	// Sessions is nil where nobody can be asked for them.
+	Sessions Sessions
+	// OlderThan spares what is younger. With it, what other av homes left on the engine
+	// is looked at too: whether they run can only be seen by what they have there.
+	OlderThan time.Duration
+	// KeepFolder leaves the run's folder, for there is more to do before it may go.
+	KeepFolder bool
+	// DryRun: everything is found and judged as ever, and stays.
+	DryRun bool
 }
 
 // Prune removes what dead runs left, and tells each thing as it goes. What belongs
 // to a live run is not touched: its lock is held. A failure with one thing does not
 // stop the rest.
 func (p *Pruner) Prune(ctx context.Context, removed func(Leftover)) error {
-	found, err := p.find(ctx)
+	f, err := p.find(ctx)
 	if err != nil {
 		return err
 	}
-	var failed []error
-	for _, run := range runsOf(found) {
-		failed = append(failed, p.pruneRun(ctx, run, found[run], removed))
+	var mu sync.Mutex
+	tell := func(l Leftover) {
+		mu.Lock()
+		defer mu.Unlock()
+		removed(l)
 	}
+	list := f.sorted()
+	failed := make([]error, len(list))
+	places := make(chan struct{}, pruneWidth)
+	var group sync.WaitGroup
+	for i, one := range list {
+		places <- struct{}{}
+		group.Go(func() {
+			failed[i] = p.pruneRun(ctx, one, tell)
+			<-places
+		})
+	}
+	group.Wait()
 	return errors.Join(append(failed, p.unnamed())...)
 }
 
-// PruneRun takes one run apart, once it is dead, and tells how much there was.
-func (p *Pruner) PruneRun(ctx context.Context, run string) (removed int, err error) {
-	found, err := p.find(ctx)
+// PruneRun takes one run of this home apart, once it is dead, and tells how much there
+// was.
+func (p *Pruner) PruneRun(ctx context.Context, id string) (removed int, err error) {
+	run := Run{id, p.Owner}
+	f, err := p.findRun(ctx, run)
 	if err != nil {
 		return 0, err
 	}
-	err = p.pruneRun(ctx, run, found[run], func(Leftover) { removed++ })
+	err = p.pruneRun(ctx, f.of(run), func(Leftover) { removed++ })
 	// It may have died before its folder had its name.
 	return removed, errors.Join(err, p.unnamed())
 }
 
-func (p *Pruner) pruneRun(ctx context.Context, run string, things []Leftover, removed func(Leftover)) error {
-	if len(things) == 0 {
+func (p *Pruner) pruneRun(ctx context.Context, f *found, removed func(Leftover)) error {
+	if len(f.things) == 0 {
 		return nil
 	}
-	// What was listed may be a run that has since started: the lock is asked last,
-	// and held while the run is taken apart.
-	lease, err := take(p.Home, run)
-	if err != nil || lease == nil {
-		return err
+	var lease *Lease
+	s := sighting{ours: f.run.Owner == p.Owner, runs: f.runs, newest: f.newest()}
+	if s.ours {
+		// What was listed may be a run that has since started: the lock is asked last,
+		// and held while the run is taken apart.
+		var err error
+		if lease, err = take(p.Home, f.run.ID); err != nil {
+			return err
+		}
+		if lease == nil {
+			s.held = true
+		} else {
+			defer lease.drop()
+			s.ended = f.hasFolder() && !exists(lease.Dir)
+		}
 	}
-	if lease.lock != nil {
-		defer lease.lock.Close()
+	reason, ok := dead(s, p.OlderThan, time.Now())
+	if !ok {
+		return nil
 	}
-	if hasFolder(things) && !exists(lease.Dir) {
-		return nil // it has ended by itself since it was listed
+	if lease != nil && !p.DryRun {
+		if err := lease.condemn(); err != nil {
+			return err
+		}
 	}
-	sort.SliceStable(things, func(i, j int) bool { return kindOrder[things[i].Kind] < kindOrder[things[j].Kind] })
+	sort.SliceStable(f.things, func(i, j int) bool { return kindOrder[f.things[i].Kind] < kindOrder[f.things[j].Kind] })
 	var failed []error
-	for _, thing := range things {
-		if thing.Kind == KindFolder && len(failed) > 0 {
+	for _, thing := range f.things {
+		if thing.Kind == KindFolder && (p.KeepFolder || len(failed) > 0) {
 			break // it is what the next prune finds the run by
 		}
 		if err := p.remove(ctx, thing); err != nil {
 			failed = append(failed, &notPruned{thing, err})
 			continue
 		}
+		thing.Reason = reason
 		removed(thing)
 	}
 	return errors.Join(failed...)
@@ -117,77 +182,63 @@ func (n *notPruned) Hint() string {
 	return "take off what somebody else has attached to it, then run `av prune` again"
 }
 
+// remove removes one thing. One that is gone already is a success.
 func (p *Pruner) remove(ctx context.Context, l Leftover) error {
+	if p.DryRun {
+		return nil
+	}
 	switch l.Kind {
+	case KindSession:
+		return p.Sessions.End(ctx, l.Run)
 	case KindContainer:
+		return p.Engine.RemoveContainer(ctx, l.id)
+	case KindKeeper:
+		if l.runs {
+			p.awaitKeeper(ctx, l.id)
+		}
 		return p.Engine.RemoveContainer(ctx, l.id)
 	case KindNetwork:
 		return p.Engine.RemoveNetwork(ctx, l.id)
+	case KindVolume:
+		return p.Engine.RemoveVolume(ctx, l.Name)
 	case KindHostWalls:
 		return p.Walls.Remove(l.plan)
 	case KindFolder:
-		return os.RemoveAll(filepath.Join(runsDir(p.Home), l.Run))
+		return removeFolder(p.Home, l.Run)
 	}
 	return fmt.Errorf("refusing to remove a %q", l.Kind)
 }
 
-// find lists everything of this home by run, dead or alive.
-func (p *Pruner) find(ctx context.Context) (map[string][]Leftover, error) {
-	found := map[string][]Leftover{}
-	put := func(l Leftover) { found[l.Run] = append(found[l.Run], l) }
-	if err := p.findOnEngine(ctx, put); err != nil {
-		return nil, err
-	}
-	if p.Walls != nil {
-		plans, err := p.Walls.Standing(p.Owner)
-		if err != nil {
-			return nil, err
-		}
-		for _, plan := range plans {
-			put(Leftover{Run: plan.Run, Kind: KindHostWalls, Name: plan.Chain(), plan: plan})
-		}
-	}
-	runs, _, err := folders(p.Home)
-	if err != nil {
-		return nil, err
-	}
-	for _, run := range runs {
-		put(Leftover{Run: run, Kind: KindFolder, Name: filepath.Join(runsDir(p.Home), run)})
-	}
-	return found, nil
+// keeperPatience is how long a keeper may take to see that its run's bridge is gone, and to
+// take the walls down that only it may touch.
+const keeperPatience = 10 * time.Second
+
+func (p *Pruner) awaitKeeper(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(ctx, keeperPatience)
+	defer cancel()
+	<-p.Engine.Wait(ctx, id)
 }
 
-func (p *Pruner) findOnEngine(ctx context.Context, put func(Leftover)) error {
-	if p.Engine == nil {
+// removeFolder removes a dead run's folder, which loses its name first, in one step:
+// another prune may be about to mark it.
+func removeFolder(home, run string) error {
+	dir := filepath.Join(runsDir(home), run)
+	ended := filepath.Join(runsDir(home), endedPrefix+run)
+	err := os.Rename(dir, ended)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return nil
+	case err != nil:
+		return os.RemoveAll(dir)
 	}
-	containers, err := p.Engine.Containers(ctx, ownerFilter(p.Owner))
-	if err != nil {
-		return err
-	}
-	// Labels and name, not labels alone: `docker commit` hands a container's labels on
-	// to an image, and so to whatever its owner makes of it.
-	for _, c := range containers {
-		run := Run{ID: c.Labels[LabelRun], Owner: p.Owner}
-		if run.owns(c.Labels) && (c.Name == run.Gate() || c.Name == run.Agent()) {
-			put(Leftover{Run: c.Labels[LabelRun], Kind: KindContainer, Name: c.Name, id: c.ID})
-		}
-	}
-	networks, err := p.Engine.Networks(ctx, ownerFilter(p.Owner))
-	if err != nil {
-		return err
-	}
-	for _, n := range networks {
-		run := Run{ID: n.Labels[LabelRun], Owner: p.Owner}
-		if run.owns(n.Labels) && n.Name == run.Network() {
-			put(Leftover{Run: n.Labels[LabelRun], Kind: KindNetwork, Name: n.Name, id: n.ID})
-		}
-	}
-	return nil
+	return os.RemoveAll(ended)
 }
 
 // unnamed removes the folders of starts and ends that were cut short.
 func (p *Pruner) unnamed() error {
+	if p.DryRun {
+		return nil
+	}
 	_, unnamed, err := folders(p.Home)
 	if err != nil {
 		return err
@@ -221,20 +272,7 @@ func removeUnnamed(dir string) error {
 	return err
 }
 
-func hasFolder(things []Leftover) bool {
-	return slices.ContainsFunc(things, func(l Leftover) bool { return l.Kind == KindFolder })
-}
-
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return !errors.Is(err, os.ErrNotExist)
-}
-
-func runsOf(found map[string][]Leftover) []string {
-	var runs []string
-	for run := range found {
-		runs = append(runs, run)
-	}
-	sort.Strings(runs)
-	return runs
 }

@@ -25,6 +25,9 @@ type box struct {
 	run    netiso.Run
 	undo   undo
 
+	// The images of the gate and of the agent, once they are on the engine.
+	gateImage, image string
+
 	lease   *netiso.Lease
 	watched *watchdog
 	session Session
@@ -73,6 +76,9 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 // takeDown undoes the run. The watchdog is sent away only when all is undone; else it
 // goes on where we had to stop.
 func (b *box) takeDown() error {
+	if b.lease != nil {
+		b.lease.Tell(func(n *netiso.Note) { n.State = netiso.Ending })
+	}
 	if failed := b.undo.run(); failed != nil {
 		b.watched.abandon()
 		return &leftBehind{failed}
@@ -106,6 +112,15 @@ func (b *box) build(ctx context.Context) error {
 			return context.Cause(ctx) // the first failure, and not what it made of the other
 		}
 	}
+	// Before the turn: a pull may take minutes, and keeps no other run from starting.
+	if err := together(ending(b.fetchGateImage), ending(b.fetchImage)); err != nil {
+		return err
+	}
+	built, err := netiso.AwaitTurn(ctx, b.Home, func() { b.Say("waiting for other runs that are starting") })
+	if err != nil {
+		return err
+	}
+	defer built()
 	return together(ending(b.enclose), ending(b.prepareAgent))
 }
 
@@ -175,6 +190,9 @@ func (b *box) hold() (err error) {
 		return err
 	}
 	b.undo.add(rankLease, func(context.Context) error { return b.lease.Release() })
+	b.lease.Tell(func(n *netiso.Note) {
+		n.Command, n.Isolation, n.Image, n.Folder = b.Command[0], "container", b.Image, b.Workspace
+	})
 	return nil
 }
 
@@ -192,13 +210,22 @@ func (b *box) builder() images.Builder {
 	return images.Builder{Engine: b.engine, Program: b.Program, Say: b.Say}
 }
 
-// prepareAgent creates the agent's container, and puts in what it lacks.
-func (b *box) prepareAgent(ctx context.Context) error {
-	image, err := b.agentImage(ctx)
-	if err != nil {
+func (b *box) fetchGateImage(ctx context.Context) (err error) {
+	b.gateImage, err = b.builder().Gate(ctx)
+	return err
+}
+
+func (b *box) fetchImage(ctx context.Context) (err error) {
+	if b.image, err = b.agentImage(ctx); err != nil {
 		return err
 	}
-	if err := b.createAgent(ctx, image); err != nil {
+	b.lease.Tell(func(n *netiso.Note) { n.Image = b.image })
+	return nil
+}
+
+// prepareAgent creates the agent's container, and puts in what it lacks.
+func (b *box) prepareAgent(ctx context.Context) error {
+	if err := b.createAgent(ctx, b.image); err != nil {
 		return err
 	}
 	clothes := outfit{engine: b.engine, id: b.agent.id, image: b.agent.image, cache: filepath.Join(b.Home, "cache")}
@@ -222,8 +249,9 @@ func (b *box) agentImage(ctx context.Context) (string, error) {
 }
 
 // createTimeout bounds a request that creates something. It is long: an engine that
-// has much to do is not one that is gone.
-const createTimeout = 60 * time.Second
+// has much to do is not one that is gone, and it makes the networks of a hundred runs
+// that start at once one after another.
+const createTimeout = 5 * time.Minute
 
 // creating gives the context for a request that creates something on the engine. It
 // does not end with the run's: a request that is given up may still be carried out,
@@ -242,27 +270,24 @@ func (b *box) creating(ctx context.Context) (context.Context, func()) {
 func (b *box) createNetwork(ctx context.Context) error {
 	create, done := b.creating(ctx)
 	defer done()
-	network, err := netiso.CreateNetwork(create, b.engine, b.run, netiso.DefaultPool)
+	network, err := netiso.CreateNetwork(create, b.engine, b.run, b.Pool)
 	if err != nil {
 		return err
 	}
 	b.network = network
 	b.undo.add(rankNetwork, network.Remove)
+	b.lease.Tell(func(n *netiso.Note) { n.Network, n.Subnet = b.run.Network(), network.Subnet.String() })
 	return ctx.Err()
 }
 
 func (b *box) createGate(ctx context.Context) error {
-	image, err := b.builder().Gate(ctx)
-	if err != nil {
-		return err
-	}
 	script := filepath.Join(b.lease.Dir, "init-firewall.sh")
 	if err := os.WriteFile(script, images.FirewallScript(), 0o444); err != nil {
 		return fmt.Errorf("write the firewall script: %w", err)
 	}
 	create, done := b.creating(ctx)
 	defer done()
-	gate, err := netiso.CreateGate(create, b.engine, b.run, image, script)
+	gate, err := netiso.CreateGate(create, b.engine, b.run, b.gateImage, script)
 	if err != nil {
 		return err
 	}

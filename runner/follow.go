@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/netiso/engine"
 )
 
@@ -28,6 +29,9 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 	}
 	defer restore()
 	output := b.Streams.join(stdio)
+	watch, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	torn := netiso.Tether(watch, b.network, b.gate)
 	// A gate that was restarted meanwhile has another namespace, without walls.
 	select {
 	case <-b.gate.Done():
@@ -37,6 +41,7 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 	if err := a.engine.StartContainer(ctx, a.id); err != nil {
 		return 0, notStarted(err, a.command[0])
 	}
+	b.lease.Tell(func(n *netiso.Note) { n.State = netiso.Running })
 	a.resize(ctx, b.Streams)
 	ended := make(chan struct{})
 	var forwarding sync.WaitGroup
@@ -61,6 +66,8 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 				e.Err = a.explain(ctx, e.Code)
 			}
 			return e.Code, e.Err
+		case err := <-torn:
+			return 0, err
 		case <-b.gate.Done():
 			return 0, fmt.Errorf("the box has no network without its gate: %w", b.gate.Failure())
 		}

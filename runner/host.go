@@ -31,6 +31,8 @@ func Host(ctx context.Context, spec Spec, environ []string) (code int, err error
 		return 0, err
 	}
 	u.add(rankLease, func(context.Context) error { return lease.Release() })
+	lease.Tell(func(n *netiso.Note) { n.Command, n.Isolation, n.Folder = spec.Command[0], "host", spec.Workspace })
+	defer lease.Tell(func(n *netiso.Note) { n.State = netiso.Ending })
 	session, err := spec.Broker.Open(ctx, filepath.Base(lease.Dir))
 	if err != nil {
 		return 0, err
@@ -46,7 +48,7 @@ func Host(ctx context.Context, spec Spec, environ []string) (code int, err error
 		return 0, err
 	}
 	env := slices.Concat(withoutAV(environ), proxyEnv(session.ProxyURL(listener.Addr())), trustEnv(bundle), spec.Env)
-	return runHere(spec, env)
+	return runHere(spec, env, lease)
 }
 
 // withoutAV leaves out what is av's own: the master password above all.
@@ -68,13 +70,14 @@ func hostBundle(dir string, ca []byte) (string, error) {
 }
 
 // runHere runs the command as a child and passes signals on.
-func runHere(spec Spec, env []string) (int, error) {
+func runHere(spec Spec, env []string, lease *netiso.Lease) (int, error) {
 	cmd := exec.Command(spec.Command[0], spec.Command[1:]...)
 	cmd.Env, cmd.Dir = env, spec.Workspace
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = spec.Streams.In, spec.Streams.Out, spec.Streams.Err
 	if err := cmd.Start(); err != nil {
 		return 0, notStartedHere(err, spec.Command[0])
 	}
+	lease.Tell(func(n *netiso.Note) { n.State = netiso.Running })
 	ended := make(chan struct{})
 	forwarded := make(chan struct{})
 	go func() {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 
 	"github.com/av-project/av/netiso"
@@ -47,6 +48,9 @@ type Spec struct {
 	HostWalls HostWalls
 	// Image to run in; empty for av's own base image. Container runs only.
 	Image string
+	// Pool is where the run's network comes from; zero: netiso.DefaultPool. Container
+	// runs only.
+	Pool netip.Prefix
 
 	// Program is the path of av's own binary.
 	Program string

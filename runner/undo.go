@@ -8,8 +8,8 @@ import (
 )
 
 // undoTimeout bounds the taking apart of a run; an engine that does not answer for
-// so long leaves the rest to prune.
-const undoTimeout = 60 * time.Second
+// so long leaves the rest to prune. It is long for the reason that createTimeout is.
+const undoTimeout = 3 * time.Minute
 
 // rank says when a thing is taken down: what stands on another goes before it.
 // Things of one rank do not depend on each other and go side by side.

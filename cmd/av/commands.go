@@ -12,6 +12,7 @@ func commands(e *env) []*cobra.Command {
 		vaultCommand(e),
 		sessionCommand(e),
 		logsCommand(e),
+		psCommand(e),
 		pruneCommand(e),
 		caCommand(e),
 		versionCommand(e),

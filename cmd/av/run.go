@@ -97,6 +97,10 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	if err != nil {
 		return err
 	}
+	pool, err := netiso.ParsePool(e.getenv(netiso.PoolVariable))
+	if err != nil {
+		return err
+	}
 	if err := e.takeStdin("the command its input"); err != nil {
 		return err
 	}
@@ -112,7 +116,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 
 	broker := &broker{open: e.openVault, grant: grant, way: way, logger: e.logger()}
 	spec := runner.Spec{
-		Home: e.home, Command: command, Env: environment, Image: f.image, HostWalls: hostWalls[f.hostWalls],
+		Home: e.home, Command: command, Env: environment, Image: f.image, Pool: pool, HostWalls: hostWalls[f.hostWalls],
 		Broker:  broker,
 		Streams: runner.Streams{In: e.stdin, Out: e.stdout, Err: e.stderr, Term: e.getenv("TERM")},
 		Signals: signals,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -52,6 +53,9 @@ type Bind struct {
 type ContainerInfo struct {
 	ID, Name string
 	Labels   map[string]string
+	Made     time.Time
+	// Runs is false for one that was never started, or has ended.
+	Runs bool
 }
 
 // CreateContainer creates a container that can be attached to and started.
@@ -142,7 +146,12 @@ func (e *Engine) Containers(ctx context.Context, labels map[string]string) ([]Co
 	}
 	var out []ContainerInfo
 	for _, c := range list {
-		info := ContainerInfo{ID: c.ID, Labels: c.Labels}
+		info := ContainerInfo{ID: c.ID, Labels: c.Labels, Made: time.Unix(c.Created, 0)}
+		switch c.State {
+		case container.StateCreated, container.StateExited, container.StateDead, container.StateRemoving:
+		default:
+			info.Runs = true
+		}
 		if len(c.Names) > 0 {
 			info.Name = strings.TrimPrefix(c.Names[0], "/")
 		}

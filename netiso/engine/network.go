@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
@@ -25,6 +26,7 @@ type NetworkInfo struct {
 	Bridge   string
 	Subnets  []netip.Prefix
 	Labels   map[string]string
+	Made     time.Time
 }
 
 // CreateNetwork makes an internal IPv4 bridge network. ErrConflict says that the
@@ -65,7 +67,7 @@ func (e *Engine) Networks(ctx context.Context, labels map[string]string) ([]Netw
 	}
 	var out []NetworkInfo
 	for _, n := range list {
-		info := NetworkInfo{ID: n.ID, Name: n.Name, Labels: n.Labels, Bridge: n.Options["com.docker.network.bridge.name"]}
+		info := NetworkInfo{ID: n.ID, Name: n.Name, Labels: n.Labels, Made: n.Created, Bridge: n.Options["com.docker.network.bridge.name"]}
 		for _, c := range n.IPAM.Config {
 			if p, err := netip.ParsePrefix(c.Subnet); err == nil {
 				info.Subnets = append(info.Subnets, p)
