@@ -48,7 +48,7 @@ func TestWithoutRootAndSudoSetupSaysWhatToInstall(t *testing.T) {
 func TestSetupInstallsTheClientsWhereTheyMustBe(t *testing.T) {
 	require.Root(t)
 	for required, want := range map[string]string{
-		"docker, clients,net": " curl python3 nodejs python3-requests",
+		"docker, clients,net": " curl python3 nodejs python3-requests python3-websockets",
 		"docker,net":          "",
 		"":                    "",
 	} {
