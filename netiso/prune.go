@@ -154,11 +154,13 @@ func (p *Pruner) pruneRun(ctx context.Context, f *found, removed func(Leftover))
 	}
 	sort.SliceStable(f.things, func(i, j int) bool { return kindOrder[f.things[i].Kind] < kindOrder[f.things[j].Kind] })
 	var failed []error
+	left := map[string]bool{} // kinds of which something could not be removed
 	for _, thing := range f.things {
-		if thing.Kind == KindFolder && (p.KeepFolder || len(failed) > 0) {
-			break // it is what the next prune finds the run by
+		if stays(thing.Kind, left) || thing.Kind == KindFolder && p.KeepFolder {
+			continue
 		}
 		if err := p.remove(ctx, thing); err != nil {
+			left[thing.Kind] = true
 			failed = append(failed, &notPruned{thing, err})
 			continue
 		}
@@ -166,6 +168,19 @@ func (p *Pruner) pruneRun(ctx context.Context, f *found, removed func(Leftover))
 		removed(thing)
 	}
 	return errors.Join(failed...)
+}
+
+// stays tells what must not go while something of the kinds in left is still there: a box
+// that could not be removed is walled in, and the folder is what the next prune finds the
+// run by.
+func stays(kind string, left map[string]bool) bool {
+	switch kind {
+	case KindKeeper, KindHostWalls:
+		return left[KindContainer] || left[KindNetwork]
+	case KindFolder:
+		return len(left) > 0
+	}
+	return false
 }
 
 // notPruned is a thing that could not be removed.

@@ -98,6 +98,24 @@ func TestFolderStaysUntilAllElseIsGone(t *testing.T) {
 	}
 }
 
+func TestWallsStandWhileTheBoxDoes(t *testing.T) {
+	for _, c := range []struct {
+		left, kind string
+		stays      bool
+	}{
+		{KindContainer, KindHostWalls, true}, {KindContainer, KindKeeper, true}, {KindNetwork, KindHostWalls, true},
+		{KindNetwork, KindKeeper, true}, {KindSession, KindHostWalls, false}, {KindVolume, KindHostWalls, false},
+		{KindContainer, KindNetwork, false}, {KindSession, KindFolder, true}, {KindHostWalls, KindFolder, true},
+	} {
+		if got := stays(c.kind, map[string]bool{c.left: true}); got != c.stays {
+			t.Errorf("with a %s left, the %s stays: %v", c.left, c.kind, got)
+		}
+		if stays(c.kind, nil) {
+			t.Errorf("with nothing left, the %s stays", c.kind)
+		}
+	}
+}
+
 func TestFolderThatNoRunMadeIsSpared(t *testing.T) {
 	home := t.TempDir()
 	mine := filepath.Join(runsDir(home), "my-notes")

@@ -35,7 +35,7 @@ func (g *Gate) counted(ctx context.Context) (Refused, error) {
 	if err != nil {
 		return Refused{}, err
 	}
-	counted, err := g.plan.ReadNamespace(ctx, namespace, g.raised.Backend)
+	counted, err := g.plan.ReadNamespace(ctx, namespace, g.raised.Backend, g.raised.Version)
 	if err != nil {
 		return Refused{}, err
 	}

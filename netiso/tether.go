@@ -13,6 +13,8 @@ const (
 	// tetherTries is how often the watch is begun again when the engine breaks it off.
 	tetherTries = 5
 	tetherPause = 200 * time.Millisecond
+	// tetherLasts is how long a watch has to last for the tries before it not to count.
+	tetherLasts = time.Minute
 )
 
 // Tether watches that the gate stays on its own network and on no other. Whoever may use
@@ -23,12 +25,16 @@ func Tether(ctx context.Context, n *Network, g *Gate) <-chan error {
 	torn := make(chan error, 1)
 	go func() {
 		var err error
-		for range tetherTries {
+		for tries := 0; tries < tetherTries; tries++ {
+			began := time.Now()
 			if err = watchConnections(ctx, n, g); ctx.Err() != nil {
 				return
 			}
 			if _, ok := errors.AsType[*connected](err); ok {
 				break
+			}
+			if time.Since(began) > tetherLasts {
+				tries = 0
 			}
 			select {
 			case <-ctx.Done():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -38,13 +39,20 @@ func AwaitTurn(ctx context.Context, home string, waiting func()) (done func(), e
 	tick := time.NewTicker(turnPause)
 	defer tick.Stop()
 	for {
+		denied := 0
 		for i, first := 0, rand.IntN(n); i < n; i++ {
 			lock, err := lockFile(filepath.Join(dir, strconv.Itoa((first+i)%n)), os.O_CREATE)
 			if err == nil {
 				return func() { lock.Close() }, nil
 			}
-			if !errors.Is(err, syscall.EWOULDBLOCK) {
+			// A place that root has made in a user's home is one that is taken.
+			if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, fs.ErrPermission) {
 				return nil, fmt.Errorf("wait for other runs to start: %w", err)
+			}
+			if errors.Is(err, fs.ErrPermission) {
+				if denied++; denied == n {
+					return nil, fmt.Errorf("wait for other runs to start: %w", err)
+				}
 			}
 		}
 		if !said && time.Since(began) > turnPatience {

@@ -2,8 +2,10 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"os/exec"
 
 	"github.com/av-project/av/netiso"
 )
@@ -25,7 +27,7 @@ func (b *box) createKeeper(ctx context.Context) error {
 		return b.without(err)
 	}
 	b.keeper = keeper
-	b.undo.add(rankGate, keeper.Remove)
+	b.undo.add(rankGate, b.undo.afterAgent(keeper.Remove))
 	return ctx.Err()
 }
 
@@ -35,15 +37,15 @@ func (b *box) raiseHostWalls(ctx context.Context, relay netip.AddrPort) error {
 		return nil
 	}
 	walls, err := netiso.RaiseHostWalls(ctx, b.run, relay, b.keeper)
-	if err != nil && b.keeper != nil {
-		return b.without(err)
+	if err != nil && (b.keeper != nil || errors.Is(err, exec.ErrNotFound)) {
+		return b.without(err) // no iptables on this host is no walls to be had
 	}
 	if err != nil {
 		return err
 	}
 	b.walls = walls
 	if b.keeper == nil {
-		b.undo.add(rankGate, walls.Remove)
+		b.undo.add(rankGate, b.undo.afterAgent(walls.Remove))
 	}
 	return nil
 }

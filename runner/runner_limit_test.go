@@ -67,6 +67,23 @@ func TestUndoThatDoesNotEndIsGivenUpInTime(t *testing.T) {
 	})
 }
 
+func TestWallsOnTheHostStandWhileTheAgentMay(t *testing.T) {
+	for _, left := range []bool{false, true} {
+		var u undo
+		down := false
+		u.add(rankGate, u.afterAgent(func(context.Context) error { down = true; return nil }))
+		u.add(rankAgent, func(context.Context) error {
+			if left {
+				return errors.New("the engine does not answer")
+			}
+			return nil
+		})
+		if err := u.run(); down == left || (err != nil) != left {
+			t.Errorf("the agent is left: %v; the walls are down: %v, %v", left, down, err)
+		}
+	}
+}
+
 func TestWatchdogThatDoesNotGoIsKilled(t *testing.T) {
 	for command, stays := range map[string]bool{"exec cat": false, "exec sleep 600": true} {
 		w, err := watch(func(_ string, alive *os.File) (*os.Process, error) {

@@ -28,14 +28,27 @@ const (
 // undo holds how to take down what a run has put up. Every step that succeeds adds
 // its own; nothing else has to know how far the run came.
 type undo struct {
-	mu    sync.Mutex
-	steps [ranks][]func(context.Context) error
+	mu sync.Mutex
+	// agentLeft: the agent's container could not be removed, and may be alive.
+	agentLeft bool
+	steps     [ranks][]func(context.Context) error
 }
 
 func (u *undo) add(r rank, step func(context.Context) error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.steps[r] = append(u.steps[r], step)
+}
+
+// afterAgent is a step that is not taken while the agent may be alive: the last lock stays on.
+// The watchdog, or prune, takes it when the rest is gone.
+func (u *undo) afterAgent(step func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if u.agentLeft { // written before this rank began
+			return errors.New("the walls on the host stand until the agent's container is gone")
+		}
+		return step(ctx)
+	}
 }
 
 // run takes everything down, highest rank first, whatever fails, on a context of
@@ -54,6 +67,7 @@ func (u *undo) run() error {
 		}
 		group.Wait()
 		u.steps[r] = nil
+		u.agentLeft = u.agentLeft || r == rankAgent && errors.Join(results...) != nil
 		failed = append(failed, results...)
 	}
 	return errors.Join(failed...)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os/exec"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -123,7 +124,7 @@ func (e *env) pruner(ctx context.Context, owner string) (*netiso.Pruner, error) 
 	switch {
 	case err == nil:
 		p.Walls = &host
-	case !errors.Is(err, firewall.ErrNotAllowed):
+	case !errors.Is(err, firewall.ErrNotAllowed) && !errors.Is(err, exec.ErrNotFound):
 		return nil, errors.Join(err, eng.Close())
 	}
 	return p, nil

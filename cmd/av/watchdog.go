@@ -85,7 +85,10 @@ func (e *env) sweepUntilQuiet(ctx context.Context, run netiso.Run, ended <-chan 
 		}
 		removed, err := e.sweep(ctx, run, keepFolder)
 		if removed > 0 || err != nil {
-			quiet, pause = time.Now(), sweepPause
+			quiet = time.Now()
+		}
+		if removed > 0 {
+			pause = sweepPause
 		}
 		select {
 		case <-ctx.Done():

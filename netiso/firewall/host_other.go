@@ -11,6 +11,6 @@ func OpenHost() (Host, error) { return Host{}, ErrNotAllowed }
 func MayChange() error { return ErrNotAllowed }
 
 // ReadNamespace fails: only Linux has these tables.
-func (p Plan) ReadNamespace(ctx context.Context, path, backend string) (Refused, error) {
+func (p Plan) ReadNamespace(ctx context.Context, path, backend, version string) (Refused, error) {
 	return Refused{}, ErrNotAllowed
 }

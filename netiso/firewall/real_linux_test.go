@@ -1,6 +1,7 @@
 package firewall_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"runtime"
@@ -113,9 +114,14 @@ func TestEachKindOfPacketIsRefusedAndCountedApart(t *testing.T) {
 			namespace(t)
 			p := examplePlan()
 			box(t, p, program)
+			said, err := exec.Command(program, "-V").Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			version := strings.TrimSpace(string(said))
 			read := func() firewall.Refused {
 				t.Helper()
-				counted, err := p.ReadNamespace(t.Context(), "/proc/thread-self/ns/net", program)
+				counted, err := p.ReadNamespace(t.Context(), "/proc/thread-self/ns/net", program, version)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -147,8 +153,12 @@ func TestEachKindOfPacketIsRefusedAndCountedApart(t *testing.T) {
 				t.Error(diff)
 			}
 			do(t, program+" -D OUTPUT -p udp -j REJECT --reject-with icmp-port-unreachable")
-			if got, err := p.ReadNamespace(t.Context(), "/proc/thread-self/ns/net", program); err == nil {
-				t.Errorf("walls of which one is gone count %+v", got)
+			if got, err := p.ReadNamespace(t.Context(), "/proc/thread-self/ns/net", program, version); !errors.Is(err, firewall.ErrChanged) {
+				t.Errorf("walls of which one is gone count %+v, %v", got, err)
+			}
+			// An older program lists a rule that is there as another one.
+			if _, err := p.ReadNamespace(t.Context(), "/proc/thread-self/ns/net", program, "iptables v1.8.7 (nf_tables)"); err == nil || errors.Is(err, firewall.ErrChanged) {
+				t.Errorf("walls that another version made: %v", err)
 			}
 		})
 	}

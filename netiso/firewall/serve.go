@@ -33,6 +33,7 @@ const maxPlan = 4096
 const (
 	bridgeWait     = 250 * time.Millisecond
 	bridgePatience = 15 * time.Minute
+	bridgeMisses   = 3
 )
 
 // Serve keeps the walls of one run on the host for somebody who may not touch them: it
@@ -85,8 +86,11 @@ func awaitBridge(ctx context.Context, name string) {
 	defer cancel()
 	tick := time.NewTicker(bridgeWait)
 	defer tick.Stop()
-	for {
-		if _, err := net.InterfaceByName(name); err != nil {
+	// Go lists all links to find one, and a list that others change meanwhile may lack it.
+	for missed := 0; ; {
+		if _, err := net.InterfaceByName(name); err == nil {
+			missed = 0
+		} else if missed++; missed == bridgeMisses {
 			return
 		}
 		select {

@@ -56,6 +56,8 @@ type Report struct {
 	ScriptSHA256 string `json:",omitempty"`
 	// Backend is the program that holds the walls: iptables-nft or iptables-legacy.
 	Backend string `json:",omitempty"`
+	// Version is what that program says of itself: another version may list rules otherwise.
+	Version string `json:",omitempty"`
 	// Tried is what the gate's own attempts at the walls have added to their counters.
 	Tried Tried
 }

@@ -79,7 +79,14 @@ func runScriptWith(ctx context.Context, c Config, backend string) (Report, error
 	if err := cmd.Run(); err != nil {
 		return Report{}, fmt.Errorf("put up the walls with %s: %w: %s", backend, err, strings.TrimSpace(complaint.String()))
 	}
+	version := exec.CommandContext(ctx, "/usr/sbin/"+backend, "-V")
+	version.Env = scriptEnv
+	said, err := version.Output()
+	if err != nil {
+		return Report{}, fmt.Errorf("ask %s for its version: %w", backend, err)
+	}
 	return Report{
+		Version:      strings.TrimSpace(string(said)),
 		Rules:        strings.Split(strings.TrimSpace(rules.String()), "\n"),
 		ScriptSHA256: hex.EncodeToString(digest[:]),
 		Backend:      backend,
@@ -205,7 +212,8 @@ func powerless(ctx context.Context, backend string) error {
 	}
 	// The program that did it a moment ago: another could fail for lack of a kernel's half.
 	change := exec.CommandContext(ctx, "/usr/sbin/"+backend, "-I", "OUTPUT", "-j", "ACCEPT")
-	change.Env = scriptEnv
+	// Not at the lock of the legacy tables, which is root's, but at the tables themselves.
+	change.Env = append(slices.Clone(scriptEnv), "XTABLES_LOCKFILE=/dev/shm/gate.lock")
 	if change.Run() == nil {
 		return errors.New("the gate could change a rule after it had dropped its privileges")
 	}
