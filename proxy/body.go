@@ -34,6 +34,7 @@ type requestBody struct {
 	io.ReadCloser
 	x       *exchange
 	in, out http.Header // trailers
+	account account     // which they draw on, as the body has
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
@@ -43,6 +44,15 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		// A trailer that was announced, and not taken out since, goes along. The server
 		// fills them in when the body has ended.
+		size := 0
+		for name := range b.out {
+			for _, value := range b.in[name] {
+				size += len(value)
+			}
+		}
+		if short := b.account.spend(int64(size)); short != nil {
+			return n, b.x.cutOff(budgetSpent(short))
+		}
 		for name := range b.out {
 			b.out[name] = b.in[name]
 		}

@@ -107,5 +107,8 @@ func headSize(r *http.Request) int64 {
 			n += len(name) + len(v)
 		}
 	}
+	for name := range r.Trailer {
+		n += len(name) // what is announced leaves with the head
+	}
 	return int64(n)
 }

@@ -209,3 +209,39 @@ func TestWhatDoesNotFitIsTakenFromNoBudget(t *testing.T) {
 		t.Error("what just fits does not")
 	}
 }
+
+// Data leaves in trailers too, and in their names.
+func TestTrailersDrawOnTheByteBudget(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		for _, c := range []struct {
+			name, trailer, value string
+			refused              bool
+		}{
+			{"a short one", "X-Sum", "1", false},
+			{"a long name", "X-" + strings.Repeat("n", 5000), "1", true},
+			{"a long value", "X-Sum", strings.Repeat("v", 1900), true},
+		} {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %v", c.name, h2), func(t *testing.T) {
+				arrived := make(chan int64, 1)
+				up := counting(t, arrived)
+				w := newWorld(t, setup{services: services(up.bearer(apiHost)), limits: vault.Limits{MaxBytesOut: 2000}})
+				req := try(http.NewRequest("POST", "https://"+apiHost+"/", struct{ io.Reader }{strings.NewReader("body")}))(t)
+				req.Trailer = http.Header{c.trailer: {c.value}}
+				res := try(w.clientOf(byToken, h2).Do(req))(t)
+				res.Body.Close()
+				if refused := res.StatusCode == 403 && res.Header.Get(errorHeader) == "budget_spent"; refused != c.refused {
+					t.Errorf("%s %v", res.Status, res.Header)
+				}
+				if c.refused {
+					select {
+					case n := <-arrived:
+						if n != -1 {
+							t.Error("it arrived as a whole")
+						}
+					default:
+					}
+				}
+			})
+		}
+	}
+}

@@ -79,6 +79,9 @@ func (s *serving) carry(x *exchange, r *http.Request, to route) {
 	if verdict.Service != nil && !t.load(r, set, verdict.Service) {
 		return
 	}
+	if held, ok := r.Body.(*heldBody); ok {
+		defer held.Close() // the reverse proxy closes a wrapping of its own
+	}
 	var done func()
 	t.upstream, done = to.lease.upstream(set, verdict.Service, to.target)
 	defer done()

@@ -133,7 +133,7 @@ func (x *exchange) abandon(reason string) {
 func (x *exchange) WriteHeader(code int) {
 	if code >= 200 {
 		x.entry.Status = code
-		if x.closing || x.cut.Load() != nil {
+		if x.closing || x.major == 1 && x.cut.Load() != nil {
 			x.Header().Set("Connection", "close")
 		}
 	}

@@ -60,12 +60,8 @@ func (g *grant) release() {
 // follow is asked for the session's first Changed before anything is judged, and then
 // measures all that is open by each new policy, until the session ends.
 func (l *lease) follow(changed <-chan struct{}) {
-	recheck := time.NewTicker(recheckEvery)
-	defer recheck.Stop()
 	for {
 		select {
-		case <-recheck.C:
-			l.recheck()
 		case <-changed:
 			changed = l.session.Changed() // first, so that no policy comes in between
 			l.regrant(l.session.Policy())
@@ -94,6 +90,21 @@ func (l *lease) regrant(set *policy.Set) {
 	for _, g := range slices.SortedFunc(maps.Keys(l.grants), newestFirst) {
 		if !g.holds(set) {
 			g.end(errRegranted)
+		}
+	}
+}
+
+// recheckAlways is apart from follow: the vault may be waited for here, and what a new
+// policy or the session's end takes back must not wait.
+func (l *lease) recheckAlways() {
+	tick := time.NewTicker(recheckEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			l.recheck()
+		case <-l.ctx.Done():
+			return
 		}
 	}
 }

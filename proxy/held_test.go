@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/av-project/av/vault"
 	"github.com/av-project/av/vault/policy"
 )
 
@@ -241,5 +242,57 @@ func TestSearchedBodyThatDoesNotComeInTimeMakesRoom(t *testing.T) {
 				t.Errorf("%d records of late ones", late)
 			}
 		})
+	}
+}
+
+func TestSearchedBodyMakesRoomWhenItHasLeft(t *testing.T) {
+	w, arrived := bodies(t, true)
+	client := w.client(byToken)
+	for range maxHeldBodies + 2 {
+		res := try(client.Post("https://"+apiHost+"/", "text/plain", strings.NewReader("k=__key__")))(t)
+		if got := read(t, res); res.StatusCode != 200 || !strings.Contains(got, `k=a/b \"c\"`) {
+			t.Fatalf("%s %s", res.Status, got)
+		}
+	}
+	if n := arrived.get(); n != maxHeldBodies+2 {
+		t.Errorf("%d arrived", n)
+	}
+}
+
+func TestBodyThatItsPlaceholdersWouldBlowUpSendsNothing(t *testing.T) {
+	w, arrived := bodies(t, true)
+	body := strings.Repeat("__key__", 1<<20)
+	res := try(w.client(byToken).Post("https://"+apiHost+"/", "text/plain", strings.NewReader(body)))(t)
+	if e := reason(t, res); res.StatusCode != 413 || e.Code != "too_large_with_credentials" || arrived.get() != 0 {
+		t.Errorf("%s %+v, %d arrived", res.Status, e, arrived.get())
+	}
+}
+
+// The header's credential is fetched, and then the body is waited for.
+func TestCredentialThatIsTakenAwayWhileABodyComesIsNotSent(t *testing.T) {
+	arrived := &counter{}
+	up := newUpstream(t, func(rw http.ResponseWriter, r *http.Request) { arrived.add(); mirror(rw, r) }, apiHost)
+	service := swapping(up, sub(policy.InBody))
+	service.Auth = policy.Auth{Type: policy.Bearer, Token: "VENDOR_TOKEN"}
+	w := newWorld(t, setup{services: services(service), secrets: map[string]string{"AWKWARD": awkward}})
+	body, send := io.Pipe()
+	answer := make(chan *http.Response, 1)
+	go func() {
+		res, err := w.client(byToken).Post("https://"+apiHost+"/", "text/plain", body)
+		if err != nil {
+			t.Error(err)
+		}
+		answer <- res
+	}()
+	try(io.WriteString(send, "k="))(t) // it is there, so the proxy is at the body or will come to it
+	must(t, w.vault.DeleteCredential(t.Context(), vault.Owner(), "VENDOR_TOKEN", true))
+	try(io.WriteString(send, "x"))(t)
+	send.Close()
+	res := <-answer
+	if res == nil {
+		return
+	}
+	if read(t, res); res.StatusCode == 200 || arrived.get() != 0 {
+		t.Errorf("%s, %d arrived", res.Status, arrived.get())
 	}
 }

@@ -57,6 +57,7 @@ func (s *serving) lease(session *vault.Session) *lease {
 		return held.(*lease)
 	}
 	s.wg.Go(fresh.premint)
+	s.wg.Go(fresh.recheckAlways)
 	s.wg.Go(func() {
 		fresh.follow(changed)
 		s.leases.Delete(session)

@@ -23,6 +23,7 @@ func (t *trip) load(r *http.Request, set *policy.Set, service *policy.Service) (
 		}
 	}
 	t.x.purse = &purse{ctx: r.Context(), session: t.session, meter: t.lease.meter, host: t.target.Host}
+	t.grant.purse.Store(t.x.purse)
 	var err error
 	if t.fillings, err = fill(service.Auth, t.x.purse); err == nil {
 		// What the proxy takes away is not searched: a placeholder there fetches nothing.
@@ -30,11 +31,14 @@ func (t *trip) load(r *http.Request, set *policy.Set, service *policy.Service) (
 		inject.Clear(r, t.fillings)
 		err = substitute(t.x, r, t.route, set, service)
 	}
+	if err == nil {
+		// What was fetched first may have been taken away while a body was waited for.
+		err = t.x.purse.recheck()
+	}
 	if err != nil {
 		t.x.refuse(t.unloaded(r, service, err))
 		return false
 	}
-	t.grant.purse.Store(t.x.purse)
 	if marks := t.x.purse.marks(service, policy.InWebSocket); len(marks) > 0 && t.upgrade != "" {
 		t.frames = &inject.Frames{Marks: marks, Watch: watch(service, policy.InWebSocket), Limit: maxMessage}
 	}
@@ -62,6 +66,8 @@ func (t *trip) unloaded(r *http.Request, service *policy.Service, err error) ref
 		t.x.abandon(reasonGone)
 	case errors.Is(err, errBodyTooLarge):
 		return bodyTooLarge(service.Name)
+	case errors.Is(err, inject.ErrGrown):
+		return grownTooLarge(service.Name)
 	case errors.Is(err, errLeads), errors.Is(err, inject.ErrShape):
 		return pathLeads(service.Name)
 	case errors.Is(err, errUnknownAuth):

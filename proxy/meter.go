@@ -146,11 +146,11 @@ func (l *link) leave() {
 // pace lets one more request of the session in when it is its turn. Where it does not, it
 // has answered.
 func (m *meter) pace(x *exchange, r *http.Request) (ok bool) {
-	if n := fields(r.Header); n > maxHeaders {
+	err := pace(r.Context(), m.rate)
+	if n := fields(r.Header) + len(r.Trailer); err == nil && n > maxHeaders {
 		x.refuse(tooManyHeaders(n))
 		return false
 	}
-	err := pace(r.Context(), m.rate)
 	if err == nil {
 		return true
 	}

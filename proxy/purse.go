@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 
@@ -19,8 +18,11 @@ type purse struct {
 	meter   *meter
 	host    string
 
-	mu   sync.Mutex
+	mu   sync.Mutex // held while a value is fetched, which may take its time
 	held map[string]vault.Value
+
+	naming sync.Mutex
+	names  []string // of those that were taken
 }
 
 func (p *purse) take(key string) (vault.Value, error) {
@@ -41,14 +43,27 @@ func (p *purse) take(key string) (vault.Value, error) {
 		p.held = map[string]vault.Value{}
 	}
 	p.held[key] = value
+	p.naming.Lock()
+	p.names = append(p.names, key)
+	p.naming.Unlock()
 	return value, nil
 }
 
-// keys are those that were taken, sorted.
+// keys are those that were taken, sorted. It does not wait for one that is being fetched.
 func (p *purse) keys() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Sorted(maps.Keys(p.held))
+	p.naming.Lock()
+	defer p.naming.Unlock()
+	return slices.Sorted(slices.Values(p.names))
+}
+
+// recheck tells why one that was taken may no longer be had.
+func (p *purse) recheck() error {
+	for _, key := range p.keys() {
+		if err := p.session.MayUse(p.ctx, key, p.host); err != nil {
+			return &inject.KeyError{Key: key, Err: err}
+		}
+	}
+	return nil
 }
 
 // marks are the placeholders that service has on a surface.

@@ -99,6 +99,14 @@ func bodyTooLarge(service string) refusal {
 	}
 }
 
+func grownTooLarge(service string) refusal {
+	return refusal{
+		status: http.StatusRequestEntityTooLarge, code: "too_large_with_credentials", ours: true,
+		message: fmt.Sprintf("service %s has placeholders, and with their credentials in place this request would be much larger than it is", service),
+		hint:    "send each placeholder as often as it is needed",
+	}
+}
+
 func bodyTooSlow(service string) refusal {
 	return refusal{
 		status: http.StatusRequestTimeout, code: "body_too_slow", ours: true,

@@ -50,7 +50,7 @@ func (t *trip) rewrite(p *httputil.ProxyRequest) {
 		extensions.Clear(out.Header)
 	}
 	if out.Body != nil {
-		out.Body = &requestBody{ReadCloser: out.Body, x: t.x, in: p.In.Trailer, out: out.Trailer}
+		out.Body = &requestBody{ReadCloser: out.Body, x: t.x, in: p.In.Trailer, out: out.Trailer, account: t.account}
 	}
 	t.upstream.sendOnce(out)
 }

@@ -83,6 +83,7 @@ func (r *receipt) count(s vault.Summary) {
 type receiptFile struct {
 	folder *os.Root
 	name   string
+	path   string // as it was said: who looks for the receipt looks there
 }
 
 func openReceipt(path string) (*receiptFile, error) {
@@ -96,7 +97,7 @@ func openReceipt(path string) (*receiptFile, error) {
 	if err != nil {
 		return nil, withHint(fmt.Errorf("--receipt: %w", err), "name a file in a folder that is there")
 	}
-	f := &receiptFile{folder, filepath.Base(path)}
+	f := &receiptFile{folder, filepath.Base(path), path}
 	if err := f.write(nil); err != nil {
 		return nil, withHint(errors.Join(fmt.Errorf("--receipt: %w", err), folder.Close()), "name a file in a folder that you can write to")
 	}
@@ -119,6 +120,20 @@ func (f *receiptFile) write(content []byte) error {
 	return err
 }
 
+// isWhereItWasSaid refuses to call a receipt written that nobody will read: an agent could
+// have moved its folder away, and left another with a receipt of its own.
+func (f *receiptFile) isWhereItWasSaid() error {
+	mine, err := f.folder.Lstat(f.name)
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(f.path)
+	if err == nil && !os.SameFile(mine, there) {
+		err = errors.New("another file is there: its folder was moved while the command ran")
+	}
+	return err
+}
+
 // finish writes r, where somebody wants one.
 func (f *receiptFile) finish(r receipt) error {
 	if f == nil {
@@ -127,6 +142,9 @@ func (f *receiptFile) finish(r receipt) error {
 	content, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
 		err = f.write(append(content, '\n'))
+	}
+	if err == nil {
+		err = f.isWhereItWasSaid()
 	}
 	if err = errors.Join(err, f.folder.Close()); err != nil {
 		return fmt.Errorf("write the receipt %s: %w", f.name, err)

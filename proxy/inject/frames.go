@@ -160,6 +160,9 @@ func (f *Frames) send(out []byte) (sent []byte, closeCode uint16, err error) {
 		return out, closePolicy, err
 	}
 	swapped, err := Swap(text, f.Marks, form.Encode)
+	if errors.Is(err, ErrGrown) {
+		return out, closeTooBig, err
+	}
 	if err != nil {
 		return out, closeInternal, err
 	}

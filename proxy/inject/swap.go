@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"errors"
 	"iter"
 	"strings"
 
@@ -24,15 +25,21 @@ type KeyError struct {
 func (e *KeyError) Error() string { return e.Key + ": " + e.Err.Error() }
 func (e *KeyError) Unwrap() error { return e.Err }
 
+// ErrGrown says that the values would make much more of a text than its client has sent.
+var ErrGrown = errors.New("the text is too large with its credentials in place")
+
 // Swap replaces the placeholders in text, in one pass from left to right. A value is
 // not searched again: one that holds another's placeholder does not fetch that one.
 func Swap(text string, marks []Mark, encode Encoding) (string, error) {
 	var out strings.Builder
-	done := 0
+	done, grown := 0, 0
 	for at, i := range occurrences(text, placeholders(marks)) {
 		value, err := marks[i].encoded(encode)
 		if err != nil {
 			return "", err
+		}
+		if grown += len(value) - len(marks[i].Placeholder); grown > maxGrowth {
+			return "", ErrGrown
 		}
 		out.WriteString(text[done:at])
 		out.WriteString(value)

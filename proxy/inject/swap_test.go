@@ -134,3 +134,19 @@ func TestBasicPairIsEncodedOnlyIfItHasOneReading(t *testing.T) {
 		}
 	}
 }
+
+func TestTextGrowsByItsValuesUpToACeiling(t *testing.T) {
+	var asked int
+	marks := []Mark{mark("__a__", strings.Repeat("v", 1<<10+5), &asked)} // 1 KiB more than its placeholder
+	for over := range 2 {
+		text := strings.Repeat("__a__", maxGrowth>>10+over)
+		if got, err := Swap(text, marks, Raw); (err == nil) != (over == 0) || over == 1 && (got != "" || !errors.Is(err, ErrGrown)) {
+			t.Errorf("%d placeholders: %d bytes, %v", len(text)/5, len(got), err)
+		}
+	}
+	// What is long by itself has not grown.
+	long := strings.Repeat("x", 2*maxGrowth)
+	if got, err := Swap(long+"__a__", marks, Raw); err != nil || len(got) != len(long)+1<<10+5 {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
