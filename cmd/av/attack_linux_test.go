@@ -106,6 +106,31 @@ func (w *attackWorld) fromBox(t *testing.T, all []attack, uid int) (got []string
 // fromControl tries some lines from a container that lacks the wall: each has to get through.
 func (w *attackWorld) fromControl(t *testing.T, name string, all []attack, group []int) {
 	t.Helper()
+	for try := 1; ; try++ {
+		missed, out := w.tryControl(t, name, all, group)
+		if len(missed) == 0 {
+			return
+		}
+		if try < controlTries {
+			group = missed
+			continue
+		}
+		for _, n := range missed {
+			a := all[n]
+			t.Errorf("%s, %s with %s: in %s it should get through, and did not, %d times\n\t%s", a.id, a.try, a.with, name, try, a.line)
+		}
+		t.Log(out)
+		return
+	}
+}
+
+// controlTries is how often a control may be tried: it has to get through once. With all
+// lines at once on a busy machine, a packet or two of them are lost.
+const controlTries = 3
+
+// tryControl gives those of the group that did not get through.
+func (w *attackWorld) tryControl(t *testing.T, name string, all []attack, group []int) (missed []int, out string) {
+	t.Helper()
 	some, marks := make([]attack, len(group)), make([]mark, len(group))
 	for i, n := range group {
 		some[i], marks[i] = all[n], newMark()
@@ -117,12 +142,10 @@ func (w *attackWorld) fromControl(t *testing.T, name string, all []attack, group
 	w.settle(t)
 	for i, a := range some {
 		if w.got(a, i, marks[i], out) == "" {
-			t.Errorf("%s, %s with %s: in %s it should get through, and did not (see [%d])\n\t%s", a.id, a.try, a.with, name, i, a.line)
+			missed = append(missed, group[i])
 		}
 	}
-	if t.Failed() {
-		t.Log(out)
-	}
+	return missed, out
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
