@@ -23,8 +23,8 @@ func (b *meteredBody) Read(p []byte) (int, error) {
 	if b.left -= int64(n); b.left < 0 {
 		return 0, b.x.cutOff(requestTooLarge(b.limit))
 	}
-	if short := b.account.spend(int64(n)); short != nil {
-		return 0, b.x.cutOff(budgetSpent(short))
+	if cut := b.x.draw(b.account, n); cut != nil {
+		return 0, cut
 	}
 	return n, err
 }
@@ -50,8 +50,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 				size += len(value)
 			}
 		}
-		if short := b.account.spend(int64(size)); short != nil {
-			return n, b.x.cutOff(budgetSpent(short))
+		if cut := b.x.draw(b.account, size); cut != nil {
+			return n, cut
 		}
 		for name := range b.out {
 			b.out[name] = b.in[name]

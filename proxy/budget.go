@@ -30,12 +30,12 @@ type budgets struct {
 	session *budget
 	hosts   map[string]*budget
 
-	mu       *sync.Mutex
+	mu       sync.Mutex
 	services map[string]*budget // by name: a service that was changed has spent what it had
 }
 
-func newBudgets(l vault.Limits) budgets {
-	b := budgets{hosts: map[string]*budget{}, mu: new(sync.Mutex), services: map[string]*budget{}}
+func newBudgets(l vault.Limits) *budgets {
+	b := &budgets{hosts: map[string]*budget{}, services: map[string]*budget{}}
 	if l.MaxBytesOut > 0 {
 		b.session = &budget{limit: l.MaxBytesOut, of: "this session", raise: "--limit max_bytes_out"}
 	}
@@ -94,6 +94,14 @@ func (a account) fits(n int64) (short *budget) {
 		if n > b.limit-b.spent.Load() {
 			return b
 		}
+	}
+	return nil
+}
+
+// draw spends n bytes that x's client has sent, and cuts x off where they do not fit.
+func (x *exchange) draw(a account, n int) error {
+	if short := a.spend(int64(n)); short != nil {
+		return x.cutOff(budgetSpent(short))
 	}
 	return nil
 }

@@ -31,8 +31,8 @@ func (t *trip) load(r *http.Request, set *policy.Set, service *policy.Service) (
 		inject.Clear(r, t.fillings)
 		err = substitute(t.x, r, t.route, set, service)
 	}
-	if err == nil {
-		// What was fetched first may have been taken away while a body was waited for.
+	if _, waited := r.Body.(*heldBody); err == nil && waited {
+		// What was fetched first may have been taken away while the body came.
 		err = t.x.purse.recheck()
 	}
 	if err != nil {

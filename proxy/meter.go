@@ -23,9 +23,10 @@ type meter struct {
 	requests    seats
 	rate        *rate.Limiter
 
+	budgets *budgets
+
 	mu          sync.Mutex
 	credentials map[string]*rate.Limiter // by key; no more than the session's services name
-	budgets     budgets
 }
 
 // meters are found by the session's name and not by the session: one that was dropped

@@ -46,8 +46,8 @@ func (s *stream) Read(p []byte) (int, error) {
 
 func (s *stream) Write(p []byte) (int, error) {
 	s.x.touch()
-	if short := s.account.spend(int64(len(p))); short != nil {
-		return 0, s.x.cutOff(budgetSpent(short))
+	if err := s.x.draw(s.account, len(p)); err != nil {
+		return 0, err
 	}
 	if s.frames == nil {
 		return s.send(p)

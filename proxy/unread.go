@@ -182,8 +182,7 @@ func (u *unreadTunnel) pump(from, to net.Conn, count *atomic.Int64, account acco
 		n, err := from.Read(buffer)
 		u.x.touch()
 		if n > 0 {
-			if short := account.spend(int64(n)); short != nil {
-				_ = u.x.cutOff(budgetSpent(short))
+			if u.x.draw(account, n) != nil {
 				return to
 			}
 			if _, failed := to.Write(buffer[:n]); failed != nil {
