@@ -93,9 +93,10 @@ func withPrograms(t *testing.T, names ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	for _, name := range names {
+		require.Program(t, name)
 		path, err := exec.LookPath(name)
 		if err != nil {
-			t.Skipf("needs %s: %v", name, err)
+			t.Fatal(err)
 		}
 		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)

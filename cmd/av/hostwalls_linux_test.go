@@ -12,13 +12,14 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/av-project/av/scripts/require"
 )
 
 const engineSocket = "/var/run/docker.sock"
@@ -33,11 +34,7 @@ type engineUser struct {
 func newEngineUser(t *testing.T) engineUser {
 	t.Helper()
 	_, _, av := home(t)
-	group, err := user.LookupGroup("docker")
-	if err != nil {
-		t.Skip(err)
-	}
-	gid, err := strconv.Atoi(group.Gid)
+	gid, err := strconv.Atoi(require.DockerGroup(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,9 +36,7 @@ type outside struct {
 func newReach(t *testing.T, names ...string) *outside {
 	t.Helper()
 	require.Net(t)
-	if _, err := exec.LookPath("unshare"); err != nil {
-		t.Skip("there is no unshare")
-	}
+	require.Program(t, "unshare")
 	dir, env, av := home(t)
 	internet, err := fakenet.New(t.Context())
 	if err != nil {

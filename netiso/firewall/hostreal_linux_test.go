@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/av-project/av/netiso/firewall"
+	"github.com/av-project/av/scripts/require"
 )
 
 var remark = regexp.MustCompile(`(?m)^#.*\n|\[\d+:\d+\]`)
@@ -101,9 +102,10 @@ func TestHostWallsGoWhereTheEngineHasItsRulesAndLeaveNothing(t *testing.T) {
 }
 
 func ownBackend(t *testing.T) string {
+	require.Program(t, "iptables")
 	out, err := exec.Command("iptables", "--version").Output()
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	if strings.Contains(string(out), "nf_tables") {
 		return "nft"

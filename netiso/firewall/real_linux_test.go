@@ -26,9 +26,7 @@ func namespace(t *testing.T) {
 	require.Root(t)
 	require.Net(t)
 	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("needs both kinds of iptables: %v", err)
-		}
+		require.Program(t, p)
 	}
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,11 +44,32 @@ func Docker(t testing.TB) {
 // Dockerd asks for the engine's own program, for a test that starts a second daemon.
 func Dockerd(t testing.TB) {
 	t.Helper()
+	program(t, docker, "dockerd")
+}
+
+// Program asks for a program with which root changes the machine.
+func Program(t testing.TB, name string) {
+	t.Helper()
+	program(t, root, name)
+}
+
+func program(t testing.TB, what, name string) {
+	t.Helper()
 	var reason string
-	if _, err := exec.LookPath("dockerd"); err != nil {
+	if _, err := exec.LookPath(name); err != nil {
 		reason = err.Error()
 	}
-	need(t, docker, reason)
+	need(t, what, reason)
+}
+
+// DockerGroup asks for the group whose members may use the engine, and gives its id.
+func DockerGroup(t testing.TB) string {
+	t.Helper()
+	group, err := user.LookupGroup("docker")
+	if err != nil {
+		need(t, docker, err.Error())
+	}
+	return group.Gid
 }
 
 // Net asks for the right to make network namespaces and links: the fake internet is one.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/av-project/av/scripts/require"
 )
 
 func TestDamagedFileIsRefusedAndNotTouched(t *testing.T) {
@@ -96,9 +98,7 @@ func TestLooseModesAreRefusedWithTheCommandThatMendsThem(t *testing.T) {
 }
 
 func TestFilesOfAnotherUserAreRefused(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give a file away")
-	}
+	require.Root(t) // who alone can give a file away
 	for _, whose := range []func(path string) string{func(path string) string { return path }, filepath.Dir} {
 		path := newFile(t)
 		if err := os.Chown(whose(path), 54321, -1); err != nil {
