@@ -138,6 +138,19 @@ func atTheBudget(t *testing.T, budget func(*setup), raise string) {
 	}
 }
 
+// sendsHalf sends a piece that comes back, and one that its budget has no room for.
+func (w *world) sendsHalf(conn net.Conn) {
+	w.t.Helper()
+	piece := []byte(strings.Repeat("x", 1000))
+	try(conn.Write(piece))(w.t)
+	try(io.ReadFull(conn, make([]byte, len(piece))))(w.t)
+	try(conn.Write(piece))(w.t)
+	ended(w.t, conn)
+	if e := w.ledger.wait(w.t, 1); e.Allowed || !strings.Contains(e.Reason, "may go out") || e.BytesOut != 1000 {
+		w.t.Errorf("record %+v", e)
+	}
+}
+
 func TestWebSocketIsCutOffAtTheByteBudget(t *testing.T) {
 	up := newUnstarted(t, func(rw http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(rw).Hijack()
@@ -152,14 +165,7 @@ func TestWebSocketIsCutOffAtTheByteBudget(t *testing.T) {
 	if res := raw(t, conn, handshake); res.StatusCode != 101 {
 		t.Fatal(res.Status)
 	}
-	piece := []byte(strings.Repeat("x", 1000))
-	try(conn.Write(piece))(t)
-	try(io.ReadFull(conn, make([]byte, len(piece))))(t)
-	try(conn.Write(piece))(t)
-	ended(t, conn)
-	if e := w.ledger.wait(t, 1); e.Allowed || !strings.Contains(e.Reason, "may go out") || e.BytesOut != 1000 {
-		t.Errorf("record %+v", e)
-	}
+	w.sendsHalf(conn)
 }
 
 func TestUnreadTunnelIsCutOffAtTheByteBudget(t *testing.T) {
@@ -168,14 +174,7 @@ func TestUnreadTunnelIsCutOffAtTheByteBudget(t *testing.T) {
 		Raw: []policy.Target{{Host: dbHost, Port: 5432}}, Limits: vault.Limits{MaxBytesOut: 2000},
 	}))(t)
 	conn := w.tunnel(byToken, dbAt)
-	piece := []byte(strings.Repeat("x", 1000))
-	try(conn.Write(piece))(t)
-	try(io.ReadFull(conn, make([]byte, len(piece))))(t)
-	try(conn.Write(piece))(t)
-	ended(t, conn)
-	if e := w.ledger.wait(t, 1); e.Allowed || !strings.Contains(e.Reason, "may go out") || e.BytesOut != 1000 {
-		t.Errorf("record %+v", e)
-	}
+	w.sendsHalf(conn)
 }
 
 func TestBudgetIsNotNewWhenTheSessionIsReadAgain(t *testing.T) {

@@ -23,17 +23,7 @@ import (
 // hostRun starts a command on the host, and returns its run and the proxy it was given.
 func hostRun(t *testing.T, av string, env []string) (running, *url.URL) {
 	t.Helper()
-	r := running{cmd: exec.Command(av, "run", "--unmatched=deny", "--", "sh", "-c", `echo "proxy $HTTPS_PROXY ready"; read line`), out: &syncBuffer{}}
-	r.cmd.Env, r.cmd.Dir = env, t.TempDir()
-	r.cmd.Stdout, r.cmd.Stderr = r.out, r.out
-	var err error
-	if r.stdin, err = r.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.cmd.Process.Kill(); _ = r.cmd.Wait() })
+	r := begin(t, av, env, "run", "--unmatched=deny", "--", "sh", "-c", `echo "proxy $HTTPS_PROXY ready"; read line`)
 	until(t, "the run", time.Minute, func() bool { return strings.Contains(r.out.String(), " ready\n") })
 	_, said, _ := strings.Cut(r.out.String(), "proxy ")
 	proxy, err := url.Parse(strings.Fields(said)[0])

@@ -170,10 +170,10 @@ type running struct {
 	out   *syncBuffer
 }
 
-// start starts a run whose script says "ready", and returns when it has.
-func start(t *testing.T, av string, env []string, script string) running {
+// begin starts av in a folder of its own, and kills it at the end of the test.
+func begin(t *testing.T, av string, env []string, args ...string) running {
 	t.Helper()
-	r := running{cmd: exec.Command(av, "run", "--isolation=container", "--", "bash", "-c", script), out: &syncBuffer{}}
+	r := running{cmd: exec.Command(av, args...), out: &syncBuffer{}}
 	r.cmd.Env, r.cmd.Dir = env, t.TempDir()
 	r.cmd.Stdout, r.cmd.Stderr = r.out, r.out
 	var err error
@@ -184,6 +184,13 @@ func start(t *testing.T, av string, env []string, script string) running {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.cmd.Process.Kill(); _ = r.cmd.Wait() })
+	return r
+}
+
+// start starts a run whose script says "ready", and returns when it has.
+func start(t *testing.T, av string, env []string, script string) running {
+	t.Helper()
+	r := begin(t, av, env, "run", "--isolation=container", "--", "bash", "-c", script)
 	until(t, "the box", 3*time.Minute, func() bool { return strings.Contains(r.out.String(), "ready") })
 	return r
 }

@@ -78,17 +78,7 @@ func TestWhatTheWallsRefusedIsToldAtTheEnd(t *testing.T) {
 func commanded(t *testing.T, av string, env []string, flags ...string) (r running, tell func(line string)) {
 	t.Helper()
 	args := append([]string{"run", "--isolation=container", "--quiet"}, flags...)
-	r = running{cmd: exec.Command(av, append(args, "--", "bash", "-c", `echo ready; while read -r line; do bash -c "$line"; echo "did $((++n))"; done`)...), out: &syncBuffer{}}
-	r.cmd.Env, r.cmd.Dir = env, t.TempDir()
-	r.cmd.Stdout, r.cmd.Stderr = r.out, r.out
-	var err error
-	if r.stdin, err = r.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.cmd.Process.Kill(); _ = r.cmd.Wait() })
+	r = begin(t, av, env, append(args, "--", "bash", "-c", `echo ready; while read -r line; do bash -c "$line"; echo "did $((++n))"; done`)...)
 	until(t, "the box: "+r.out.String(), 3*time.Minute, func() bool { return strings.Contains(r.out.String(), "ready") })
 	n := 0
 	return r, func(line string) {

@@ -19,8 +19,7 @@ type requestFlags struct {
 }
 
 func (f *requestFlags) add(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.allow, "allow", nil, "let `HOST[:PORT]` be reached without a credential (port 443 if none is named), or tcp://HOST:PORT by any protocol")
-	c.Flags().StringArrayVar(&f.presets, "preset", nil, "let the hosts be reached that a tool needs: `NAME`, such as npm")
+	reachFlags(c, &f.allow, &f.presets)
 	c.Flags().StringVar(&f.unmatched, "unmatched", string(policy.Deny), "hosts that no service names: `deny` or allow")
 }
 
@@ -30,6 +29,12 @@ func (f requestFlags) grant() (g vault.Grant, err error) {
 	}
 	_, err = reach(&g, f.allow, f.presets)
 	return g, err
+}
+
+// reachFlags are those that reach makes a grant of.
+func reachFlags(c *cobra.Command, allow, presets *[]string) {
+	c.Flags().StringArrayVar(allow, "allow", nil, "let `HOST[:PORT]` be reached without a credential (port 443 if none is named), or tcp://HOST:PORT by any protocol")
+	c.Flags().StringArrayVar(presets, "preset", nil, "let the hosts be reached that a tool needs: `NAME`, such as npm")
 }
 
 // reach lets g reach what --allow and --preset name, and returns the presets.
