@@ -3,6 +3,7 @@ package netiso
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/av-project/av/netiso/firewall"
@@ -21,30 +22,40 @@ const ProxyPort = gate.ProxyPort
 // GateUID is the user that no agent may be.
 const GateUID = gate.UID
 
-// plan is what the walls of a run depend on.
-func plan(run Run, relay netip.AddrPort) firewall.Plan {
-	return firewall.Plan{
-		Run: run.ID, Owner: run.Owner, Bridge: run.Bridge(), Relay: relay,
-		GateUID: gate.UID, CatchPort: gate.CatchPort,
+// plan is what the walls of a run depend on. A relay that is no address of a network
+// leaves its box without a link.
+func plan(run Run, relay net.Addr) firewall.Plan {
+	p := firewall.Plan{Run: run.ID, Owner: run.Owner, GateUID: gate.UID, CatchPort: gate.CatchPort}
+	if tcp, ok := relay.(*net.TCPAddr); ok {
+		p.Bridge, p.Relay = run.Bridge(), tcp.AddrPort()
 	}
+	return p
 }
 
+// nowhere is what is tried in a box without a link: an address of TEST-NET-3 (RFC 5737).
+var nowhere = netip.MustParseAddrPort("203.0.113.1:9")
+
 // Enclose starts the gate, has it put up the walls, and verifies them against the
-// plan. When it returns nil the walls stand, and not before.
-func (g *Gate) Enclose(ctx context.Context, run Run, relay netip.AddrPort, id Identity, scriptSHA256 string) error {
+// plan. When it returns nil the walls stand, and not before. relay is where the proxy
+// listens: on the run's bridge, or the socket that the gate was created with.
+func (g *Gate) Enclose(ctx context.Context, run Run, relay net.Addr, id Identity, scriptSHA256 string) error {
 	p := plan(run, relay)
 	if err := p.Validate(); err != nil {
 		return err
 	}
-	canary, err := NewCanary(relay.Addr())
-	if err != nil {
-		return err
+	config := gate.Config{Relay: p.Relay, Canary: nowhere, Params: p.Params(), CA: id.CA, Certificate: id.Certificate, Key: id.Key}
+	var canary *Canary
+	if p.Linkless() {
+		config.Socket = socketInGate
+	} else {
+		var err error
+		if canary, err = NewCanary(p.Relay.Addr()); err != nil {
+			return err
+		}
+		defer canary.Close()
+		config.Canary = canary.Addr()
 	}
-	defer canary.Close()
-	report, err := g.Start(ctx, gate.Config{
-		Relay: relay, Canary: canary.Addr(), Params: p.Params(),
-		CA: id.CA, Certificate: id.Certificate, Key: id.Key,
-	})
+	report, err := g.Start(ctx, config)
 	if err == nil {
 		err = Verify(p, scriptSHA256, report, canary)
 	}
@@ -78,7 +89,7 @@ func MayRaiseHostWalls() bool {
 
 // RaiseHostWalls puts the run's walls up on the host. Where this process may not
 // change the host's tables it wants a keeper.
-func RaiseHostWalls(ctx context.Context, run Run, relay netip.AddrPort, keeper *Keeper) (*HostWalls, error) {
+func RaiseHostWalls(ctx context.Context, run Run, relay net.Addr, keeper *Keeper) (*HostWalls, error) {
 	w := &HostWalls{plan: plan(run, relay), keeper: keeper}
 	if keeper != nil {
 		return w, keeper.Raise(ctx, w.plan)

@@ -20,6 +20,9 @@ import (
 const (
 	// scriptInGate is where init-firewall.sh is mounted in the gate's container.
 	scriptInGate = "/av/init-firewall.sh"
+	// socketInGate is where the relay's socket is mounted, in a box without a link. The
+	// gate's files are not the agent's: it shares the network and nothing else.
+	socketInGate = "/av/relay.sock"
 	// gateMemory (bytes) and gatePids bound what a flood from the agent can take.
 	gateMemory = 64 << 20
 	gatePids   = 64
@@ -45,19 +48,33 @@ type Gate struct {
 	raised gate.Report
 }
 
-// CreateGate creates the gate's container, with the script at scriptPath mounted
-// read-only. It does not start it, and does not need the network to exist yet.
-func CreateGate(ctx context.Context, e *engine.Engine, run Run, image, scriptPath string) (*Gate, error) {
+// GateFiles are the files of the host that a gate is given.
+type GateFiles struct {
+	Script string // init-firewall.sh
+	// Socket is where the relay listens; empty for a relay on the run's network.
+	Socket string
+}
+
+// CreateGate creates the gate's container, with its files mounted read-only. With a
+// socket it is on no network at all; without one it is on the run's, which need not be
+// there yet. It does not start it.
+func CreateGate(ctx context.Context, e *engine.Engine, run Run, image string, files GateFiles) (*Gate, error) {
+	network, dns := run.Network(), []string(nil)
+	binds := []engine.Bind{{Source: files.Script, Target: scriptInGate, ReadOnly: true}}
+	if files.Socket != "" {
+		network, dns = NoNetwork, []string{engineDNS}
+		binds = append(binds, engine.Bind{Source: files.Socket, Target: socketInGate, ReadOnly: true})
+	}
 	id, err := e.CreateContainer(ctx, engine.Container{
 		Name: run.Gate(), Image: image, Command: []string{"gate"}, Env: []string{goMemory},
-		Labels: run.Labels(), Network: run.Network(),
+		Labels: run.Labels(), Network: network, DNS: dns,
 		// NET_ADMIN and NET_RAW to put up walls, for the kernel's older tables are reached
 		// by a raw socket; SETUID and SETGID to be another; SETPCAP to give all of them,
 		// and itself, up again. None is left when the agent starts.
 		CapAdd:    []string{"NET_ADMIN", "NET_RAW", "SETUID", "SETGID", "SETPCAP"},
 		Sysctls:   map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"},
 		ReadOnly:  true,
-		Binds:     []engine.Bind{{Source: scriptPath, Target: scriptInGate, ReadOnly: true}},
+		Binds:     binds,
 		Memory:    gateMemory,
 		PidsLimit: gatePids,
 		OpenStdin: true,
@@ -67,6 +84,13 @@ func CreateGate(ctx context.Context, e *engine.Engine, run Run, image, scriptPat
 	}
 	return &Gate{engine: e, id: id, log: &tailBuffer{max: 4096}}, nil
 }
+
+// NoNetwork is the engine's name for no network.
+const NoNetwork = "none"
+
+// engineDNS is where an engine's resolver listens in a container that is on a network of
+// its user's. On no network there is none, and the walls lead its address to the gate.
+const engineDNS = "127.0.0.11"
 
 // Start starts the gate, hands it its configuration, and waits until it reports
 // that the walls stand or why they do not.

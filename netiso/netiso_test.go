@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/netiso/firewall"
 	"github.com/av-project/av/netiso/gate"
 	"github.com/av-project/av/scripts/require"
 )
@@ -107,14 +109,8 @@ func TestLookingForAnOwnerMakesNothing(t *testing.T) {
 	}
 }
 
-func TestReportThatDiffersFromThePlanIsRefused(t *testing.T) {
-	canary, err := NewCanary(netip.MustParseAddr("127.0.0.1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer canary.Close()
-	p := plan(NewRun("0123456789abcdef"), netip.MustParseAddrPort("10.83.4.1:40123"))
-	var rules []string
+// readBack is what the script prints where the walls are as they were planned.
+func readBack(p firewall.Plan) (rules []string) {
 	section := ""
 	for _, r := range p.Namespace() {
 		head := "# ipv4 " + r.Table
@@ -127,7 +123,17 @@ func TestReportThatDiffersFromThePlanIsRefused(t *testing.T) {
 		}
 		rules = append(rules, r.Spec)
 	}
-	good := gate.Report{Rules: rules, ScriptSHA256: "ours"}
+	return rules
+}
+
+func TestReportThatDiffersFromThePlanIsRefused(t *testing.T) {
+	canary, err := NewCanary(netip.MustParseAddr("127.0.0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer canary.Close()
+	p := plan(NewRun("0123456789abcdef"), net.TCPAddrFromAddrPort(netip.MustParseAddrPort("10.83.4.1:40123")))
+	good := gate.Report{Rules: readBack(p), ScriptSHA256: "ours"}
 	if err := Verify(p, "ours", good, canary); err != nil {
 		t.Fatalf("control: %v", err)
 	}
@@ -145,6 +151,63 @@ func TestReportThatDiffersFromThePlanIsRefused(t *testing.T) {
 	conn.Close()
 	if Verify(p, "ours", good, canary) == nil {
 		t.Error("walls with a reachable canary were accepted")
+	}
+}
+
+func TestLinkThatLeadsOutOfTheBoxIsFound(t *testing.T) {
+	lo := gate.Link{Name: "lo", Up: true}
+	pair := []gate.Link{lo, {Name: "eth0", Up: true, Peer: "av0"}, {Name: "av0", Up: true, Peer: "eth0"}}
+	for _, c := range []struct {
+		name  string
+		links []gate.Link
+		ok    bool
+	}{
+		{"a pair with both ends inside", pair, true},
+		{"a kernel's device for tunnels, which is down", append(pair[:3:3], gate.Link{Name: "tunl0"}), true},
+		{"one that is up", append(pair[:3:3], gate.Link{Name: "tunl0", Up: true}), false},
+		{"an end whose other one is elsewhere", []gate.Link{lo, {Name: "eth0", Up: true}}, false},
+		{"another beside the pair", append(pair[:3:3], gate.Link{Name: "eth1", Up: true}), false},
+		{"a device on top of another", append(pair[:3:3], gate.Link{Name: "vlan1", Up: true, Peer: "eth0"}), false},
+		{"a peer that is not there", []gate.Link{lo, {Name: "eth0", Up: true, Peer: "gone"}}, false},
+	} {
+		if err := judgeLinks(c.links); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	p := plan(NewRun("0123456789abcdef"), &net.UnixAddr{})
+	report := gate.Report{Rules: readBack(p), ScriptSHA256: "ours", Links: pair}
+	if err := Verify(p, "ours", report, nil); err != nil {
+		t.Errorf("control: %v", err)
+	}
+	report.Links = append(report.Links, gate.Link{Name: "eth1", Up: true})
+	if Verify(p, "ours", report, nil) == nil {
+		t.Error("a report of a link that leads out was accepted")
+	}
+}
+
+// The path of a home may be longer than what a socket's address has room for.
+func TestRelaysSocketMayLieDeep(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", 40))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	listener, path, err := ListenSocket(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	folder, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	conn, err := net.Dial("unix", fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), filepath.Base(path)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o666 {
+		t.Errorf("the gate is another user, and has to be able to open it: %v, %v", info, err)
 	}
 }
 

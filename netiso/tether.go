@@ -17,7 +17,8 @@ const (
 	tetherLasts = time.Minute
 )
 
-// Tether watches that the gate stays on its own network and on no other. Whoever may use
+// Tether watches that the gate stays on its own network and on no other, or on none where
+// n is nil. Whoever may use
 // the engine can connect it to a second one while the run goes on, by mistake or not:
 // what was proved of the box was proved without it. The channel gets one error then, or
 // when it can no longer be seen, and nothing when ctx ends.
@@ -52,21 +53,21 @@ func Tether(ctx context.Context, n *Network, g *Gate) <-chan error {
 func watchConnections(ctx context.Context, n *Network, g *Gate) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	connections, failed := n.engine.Connections(ctx, time.Now())
-	now, err := n.engine.ConnectedTo(ctx, g.id)
+	connections, failed := g.engine.Connections(ctx, time.Now())
+	now, err := g.engine.ConnectedTo(ctx, g.id)
 	if err != nil {
 		return err
 	}
 	for id, name := range now {
 		// Empty: the gate has ended, or not begun, and that is told elsewhere.
-		if id != n.id && id != "" {
+		if id != "" && !n.isOwn(id, name) {
 			return &connected{name}
 		}
 	}
 	for {
 		select {
 		case c := <-connections:
-			if foreign(c, n.id, g.id) {
+			if foreign(c, n, g.id) {
 				return &connected{c.Name}
 			}
 		case err := <-failed:
@@ -76,8 +77,17 @@ func watchConnections(ctx context.Context, n *Network, g *Gate) error {
 }
 
 // foreign tells whether a connection takes the gate to a network that is not its own.
-func foreign(c engine.Connection, network, gate string) bool {
-	return c.Container == gate && c.Network != network
+func foreign(c engine.Connection, own *Network, gate string) bool {
+	return c.Container == gate && !own.isOwn(c.Network, c.Name)
+}
+
+// isOwn tells whether a network is the run's own. That of a run without one is the
+// engine's "none", of which there is one, and whose name no other may have.
+func (n *Network) isOwn(id, name string) bool {
+	if n == nil {
+		return name == NoNetwork
+	}
+	return id == n.id
 }
 
 // connected is a box that somebody has connected to another network.

@@ -12,7 +12,7 @@ import (
 )
 
 // Verify decides whether the gate's report shows the walls that were planned. Any
-// doubt is an error, and nothing starts.
+// doubt is an error, and nothing starts. A box without a link has no canary.
 func Verify(plan firewall.Plan, scriptSHA256 string, report gate.Report, canary *Canary) error {
 	if report.ScriptSHA256 != scriptSHA256 {
 		return errors.New("the gate ran another firewall script than ours")
@@ -20,8 +20,33 @@ func Verify(plan firewall.Plan, scriptSHA256 string, report gate.Report, canary 
 	if err := plan.Verify(report.Rules); err != nil {
 		return err
 	}
+	if plan.Linkless() {
+		return judgeLinks(report.Links)
+	}
 	if n := canary.Touched(); n != 0 {
 		return fmt.Errorf("a port beside the relay was reached %d times from inside the box", n)
+	}
+	return nil
+}
+
+// judgeLinks is an error where a namespace has a link to anything outside of it. Kernels
+// put devices for tunnels into every new namespace (tunl0, sit0, and the like): they are
+// down, and to take them up wants a right that nobody in the box has.
+func judgeLinks(links []gate.Link) error {
+	ends := map[string]string{}
+	for _, l := range links {
+		switch {
+		case l.Peer != "":
+			ends[l.Name] = l.Peer
+		case l.Name == "lo", !l.Up:
+		default:
+			return fmt.Errorf("the box has a link that leads out of it: %s", l.Name)
+		}
+	}
+	for name, peer := range ends {
+		if ends[peer] != name {
+			return fmt.Errorf("the box has a link that leads out of it: %s", name)
+		}
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -37,6 +36,7 @@ type box struct {
 	walls   *netiso.HostWalls
 	agent   agent
 	relay   net.Listener
+	socket  string // the relay's, in a box without a link
 
 	// uncertain: a request to the engine was given up, and may still be carried out.
 	uncertain atomic.Bool
@@ -58,6 +58,7 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 		return 0, err
 	}
 	b := &box{Spec: spec, engine: eng, run: netiso.NewRun(spec.Owner)}
+	b.Relay = spec.Relay.choose(spec.HostWalls, confined())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	started := interruptible(spec.Signals, cancel)
@@ -122,37 +123,6 @@ func (b *box) build(ctx context.Context) error {
 	}
 	defer built()
 	return together(ending(b.enclose), ending(b.prepareAgent))
-}
-
-// enclose makes the namespace, and returns nil when its walls stand and are proved.
-func (b *box) enclose(ctx context.Context) error {
-	err := together(
-		func() error { return b.openSession(ctx) },
-		func() error { return b.createNetwork(ctx) },
-		func() error { return b.createGate(ctx) },
-		func() error { return b.createKeeper(ctx) },
-	)
-	if err != nil {
-		return err
-	}
-	b.undo.add(rankGate, func(ctx context.Context) error {
-		b.network.Drop(ctx, b.gate)
-		return nil
-	})
-	if err := b.listen(ctx); err != nil {
-		return err
-	}
-	relay := b.relay.Addr().(*net.TCPAddr).AddrPort()
-	err = together(
-		func() error {
-			return b.gate.Enclose(ctx, b.run, relay, b.session.Identity(), images.FirewallScriptSHA256())
-		},
-		func() error { return b.raiseHostWalls(ctx, relay) },
-	)
-	if err == nil {
-		b.undo.add(rankAgent, b.count)
-	}
-	return err
 }
 
 // countTimeout bounds the reading of the counters. They are read while the engine
@@ -267,19 +237,6 @@ func (b *box) creating(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-func (b *box) createNetwork(ctx context.Context) error {
-	create, done := b.creating(ctx)
-	defer done()
-	network, err := netiso.CreateNetwork(create, b.engine, b.run, b.Pool)
-	if err != nil {
-		return err
-	}
-	b.network = network
-	b.undo.add(rankNetwork, network.Remove)
-	b.lease.Tell(func(n *netiso.Note) { n.Network, n.Subnet = b.run.Network(), network.Subnet.String() })
-	return ctx.Err()
-}
-
 func (b *box) createGate(ctx context.Context) error {
 	script := filepath.Join(b.lease.Dir, "init-firewall.sh")
 	if err := os.WriteFile(script, images.FirewallScript(), 0o444); err != nil {
@@ -287,26 +244,13 @@ func (b *box) createGate(ctx context.Context) error {
 	}
 	create, done := b.creating(ctx)
 	defer done()
-	gate, err := netiso.CreateGate(create, b.engine, b.run, b.gateImage, script)
+	gate, err := netiso.CreateGate(create, b.engine, b.run, b.gateImage, netiso.GateFiles{Script: script, Socket: b.socket})
 	if err != nil {
 		return err
 	}
 	b.gate = gate
 	b.undo.add(rankGate, gate.Remove)
 	return ctx.Err()
-}
-
-// listen opens the relay: the proxy, on the host's end of the run's bridge and
-// nowhere else.
-func (b *box) listen(ctx context.Context) error {
-	relay, err := net.Listen("tcp4", netip.AddrPortFrom(b.network.Gateway, 0).String())
-	if err != nil {
-		return fmt.Errorf("listen on the run's bridge: %w", err)
-	}
-	b.relay = relay
-	stop := serve(ctx, b.session, relay)
-	b.undo.add(rankRelay, stop)
-	return nil
 }
 
 // serve runs the session's proxy on a listener, and gives how to stop it and wait.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
+	"net"
 	"os/exec"
 
 	"github.com/av-project/av/netiso"
@@ -32,7 +32,7 @@ func (b *box) createKeeper(ctx context.Context) error {
 }
 
 // raiseHostWalls puts up the second lock, as far as it is wanted.
-func (b *box) raiseHostWalls(ctx context.Context, relay netip.AddrPort) error {
+func (b *box) raiseHostWalls(ctx context.Context, relay net.Addr) error {
 	if b.HostWalls == WallsOff || b.keeper == nil && !netiso.MayRaiseHostWalls() {
 		return nil
 	}

@@ -44,7 +44,10 @@ type Spec struct {
 	Env []string
 	// Workspace is the folder of the host that the command works in.
 	Workspace string
-	// HostWalls says whether there have to be walls on the host. Container runs only.
+	// Relay says how the gate reaches the proxy. Container runs only.
+	Relay Relay
+	// HostWalls says whether there have to be walls on the host, which a box without a
+	// link has no use for. Container runs only.
 	HostWalls HostWalls
 	// Image to run in; empty for av's own base image. Container runs only.
 	Image string

@@ -12,11 +12,12 @@ import (
 	"github.com/av-project/av/scripts/fakenet"
 )
 
-// users are who tries: av lets a command be whoever its workspace belongs to.
+// users are who tries, and from which kind of box: av lets a command be whoever its workspace belongs to.
 var users = []struct {
-	name string
-	uid  int
-}{{"as root in the box", 0}, {"as an ordinary user", 1000}}
+	name  string
+	uid   int
+	relay string
+}{{"as root in the box", 0, "socket"}, {"as an ordinary user", 1000, "socket"}, {"as root in a box on a network", 0, "bridge"}}
 
 // tryLimit is long: a control that is ended too early would look like a wall.
 const tryLimit = 20 * time.Second
@@ -40,7 +41,7 @@ func TestGoldenNothingLeavesTheBox(t *testing.T) {
 	for u, who := range users {
 		results[u] = slices.Repeat([]string{"not tried"}, len(all))
 		t.Run(who.name, func(t *testing.T) {
-			for i, got := range w.fromBox(t, all, who.uid) {
+			for i, got := range w.fromBox(t, all, who.uid, "--relay", who.relay) {
 				results[u][i] = blocked
 				if got != "" {
 					results[u][i] = "**LEAKED**"
@@ -75,7 +76,7 @@ func TestGoldenNothingLeavesTheBox(t *testing.T) {
 }
 
 // fromBox tries everything from one box: what one try breaks, the others may use.
-func (w *attackWorld) fromBox(t *testing.T, all []attack, uid int) (got []string) {
+func (w *attackWorld) fromBox(t *testing.T, all []attack, uid int, flags ...string) (got []string) {
 	t.Helper()
 	marks := make([]mark, len(all))
 	for i := range all {
@@ -84,7 +85,7 @@ func (w *attackWorld) fromBox(t *testing.T, all []attack, uid int) (got []string
 	alive := newMarker()
 	// The last request is one that policy allows: nothing arrives from a box that is dead, either.
 	script := w.script(all, marks, tryLimit) + "echo all tried as $(id -u); curl -sS -m 20 https://" + fakenet.APIName + "/v1/hello?" + alive
-	cmd := w.run(t, uid, script)
+	cmd := w.run(t, uid, script, flags...)
 	cmd.Env = append(cmd.Env, "SSH_AUTH_SOCK=/run/agent", "DISPLAY=:0", "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/bus", "VSCODE_IPC_HOOK_CLI=/run/code")
 	began := time.Now()
 	raw, err := cmd.CombinedOutput()

@@ -118,6 +118,7 @@ func docker(t *testing.T, args ...string) string {
 // puts into the run's network, which has none.
 func TestNeighbourReachesNeitherTheBoxNorItsProxy(t *testing.T) {
 	dir, env, av := home(t)
+	env = withRelay(env, "bridge") // a box on no network has no neighbours
 	image := baseImage(t, env, av)
 	const serve = `python3 -c 'import socket
 s = socket.create_server(("0.0.0.0", 8000))
@@ -218,7 +219,7 @@ print("searched")
 // the process list tell anybody on the host is no secret either.
 func TestNoSecretIsInTheBoxOrInWhatTheHostShows(t *testing.T) {
 	w := newReach(t)
-	dir, env, av, secret := w.home, w.env, w.av, w.internet.API().Secret()
+	dir, env, av, secret := w.home, withRelay(w.env, "bridge"), w.av, w.internet.API().Secret()
 	w.as("credential", "set", "TOKEN="+secret)
 	w.services(fmt.Sprintf("  - {name: vendor, host: %s, auth: {type: bearer, token: TOKEN}, upstream: {address: \"%s:443\"}}\n", fakenet.APIName, fakenet.APIAddr))
 	words := map[string]string{"secret": secret, "bait": "b41t-" + rand.Text(), "key": authorityKey(t, dir)}

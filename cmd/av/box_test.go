@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -145,6 +146,11 @@ func home(t testing.TB) (dir string, env []string, av string) {
 		t.Fatalf("av init: %v: %s", err, out)
 	}
 	return dir, env, av
+}
+
+// withRelay chooses how the runs of an environment are joined to av.
+func withRelay(env []string, relay string) []string {
+	return append(slices.Clone(env), relayVariable+"="+relay)
 }
 
 // until asks again and again until something outside of this process is so.
@@ -379,6 +385,7 @@ func TestDeadRunsSessionEndsWithIt(t *testing.T) {
 
 func TestPruneClearsTheDeadAndSparesTheLiving(t *testing.T) {
 	dir, env, av := home(t)
+	env = withRelay(env, "bridge") // which has the most to clear
 	prune := func() string {
 		t.Helper()
 		cmd := exec.Command(av, "prune")

@@ -133,7 +133,7 @@ func TestWallsOnTheHostHoldWhenThoseInTheBoxAreGone(t *testing.T) {
 		}
 	}()
 	path := filepath.Join(t.TempDir(), "receipt.json")
-	r, tell := commanded(t, av, env, "--receipt", path)
+	r, tell := commanded(t, av, withRelay(env, "bridge"), "--receipt", path)
 	runs, err := os.ReadDir(filepath.Join(dir, "runs"))
 	if err != nil || len(runs) != 1 {
 		t.Fatalf("runs: %v, %v", runs, err)

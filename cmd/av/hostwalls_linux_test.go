@@ -53,7 +53,7 @@ func newEngineUser(t *testing.T) engineUser {
 		dir: dir, home: filepath.Join(dir, "home"), av: av,
 		credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{uint32(gid)}},
 	}
-	u.env = append(os.Environ(), "AV_HOME="+u.home, "HOME="+dir)
+	u.env = withRelay(append(os.Environ(), "AV_HOME="+u.home, "HOME="+dir), "bridge")
 	if out, err := u.command("init", "--no-password").CombinedOutput(); err != nil {
 		t.Fatalf("av init: %v: %s", err, out)
 	}

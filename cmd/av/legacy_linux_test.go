@@ -71,7 +71,7 @@ func TestBoxOfAKernelWithoutNftIsWalledWithTheOlderTables(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer network.Remove(context.Background())
-			gate, err := netiso.CreateGate(ctx, e, run, c.image, script)
+			gate, err := netiso.CreateGate(ctx, e, run, c.image, netiso.GateFiles{Script: script})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +91,7 @@ func TestBoxOfAKernelWithoutNftIsWalledWithTheOlderTables(t *testing.T) {
 			for program, want := range map[string]bool{c.has: true, c.hasNot: false} {
 				pid := docker(t, "inspect", "-f", "{{.State.Pid}}", run.Gate())
 				out, err := exec.Command("nsenter", "--net=/proc/"+pid+"/ns/net", program, "-t", "filter").Output()
-				if err != nil || strings.Contains(string(out), relay.Addr().String()) != want {
+				if err != nil || strings.Contains(string(out), relay.(*net.TCPAddr).IP.String()) != want {
 					t.Errorf("%s: %v\n%s", program, err, out)
 				}
 			}
@@ -100,7 +100,7 @@ func TestBoxOfAKernelWithoutNftIsWalledWithTheOlderTables(t *testing.T) {
 }
 
 // proxyFor serves a run's proxy on its bridge.
-func proxyFor(t *testing.T, home, run string, network *netiso.Network) (relay netip.AddrPort, id netiso.Identity) {
+func proxyFor(t *testing.T, home, run string, network *netiso.Network) (relay net.Addr, id netiso.Identity) {
 	t.Helper()
 	guard := egress.New(net.DefaultResolver, &net.Dialer{})
 	b := &broker{logger: slog.New(slog.DiscardHandler), way: wayOut{guard: guard}, open: func(ctx context.Context) (*vault.Vault, error) {
@@ -127,5 +127,5 @@ func proxyFor(t *testing.T, home, run string, network *netiso.Network) (relay ne
 		}
 		_ = b.close()
 	})
-	return listener.Addr().(*net.TCPAddr).AddrPort(), session.Identity()
+	return listener.Addr(), session.Identity()
 }

@@ -46,6 +46,7 @@ func pool(t testing.TB, bits int) netip.Prefix {
 
 func TestRunsNetworkKeepsOffTheHostsRoutes(t *testing.T) {
 	dir, env, av := home(t)
+	env = withRelay(env, "bridge")
 	warm(t, av, env)
 	two := pool(t, 27) // of two runs' networks
 	env = append(env, netiso.PoolVariable+"="+two.String())
@@ -118,9 +119,16 @@ func TestPoolThatIsNoneEndsBeforeAnythingIsMade(t *testing.T) {
 	}
 }
 
-// Whoever may use the engine can give a running box a second network.
+// Whoever may use the engine can give a running box a second network, or a first one.
 func TestBoxThatIsConnectedToAnotherNetworkEnds(t *testing.T) {
+	for _, relay := range []string{"socket", "bridge"} {
+		t.Run(relay, func(t *testing.T) { connected(t, relay) })
+	}
+}
+
+func connected(t *testing.T, relay string) {
 	dir, env, av := home(t)
+	env = withRelay(env, relay)
 	name := fmt.Sprintf("second-%d-%d", os.Getpid(), rand.Int32())
 	docker := func(args ...string) string {
 		t.Helper()
@@ -147,7 +155,14 @@ func TestBoxThatIsConnectedToAnotherNetworkEnds(t *testing.T) {
 	}
 	until(t, "the command to answer", time.Minute, func() bool { return strings.Contains(r.out.String(), "still-here") })
 
-	docker("network", "connect", id, "av-"+live[0].Run+"-gate")
+	gate := "av-" + live[0].Run + "-gate"
+	if relay == "socket" { // the engine does not do it to a container that is on none
+		if out, err := exec.Command("docker", "network", "connect", id, gate).CombinedOutput(); err == nil {
+			t.Fatalf("it was connected at once: %s", out)
+		}
+		docker("network", "disconnect", "none", gate)
+	}
+	docker("network", "connect", id, gate)
 	_ = r.cmd.Wait()
 	if out := r.out.String(); r.cmd.ProcessState.ExitCode() != 125 || !strings.Contains(out, fmt.Sprintf("av: error: the box was connected to the network %q", name)) ||
 		!strings.Contains(out, "av: hint: ") {

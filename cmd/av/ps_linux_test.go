@@ -14,6 +14,7 @@ import (
 
 func TestPsShowsARunFromItsStartToItsEnd(t *testing.T) {
 	dir, env, av := home(t)
+	env = withRelay(env, "bridge")
 	warm(t, av, env)
 	if live := alive(t, av, env); len(live) != 0 {
 		t.Fatalf("before: %v", live)

@@ -30,10 +30,8 @@ type runFlags struct {
 	limits    []string
 	quiet     bool
 	receipt   string
-	hostWalls string
+	linkFlags
 }
-
-var hostWalls = map[string]runner.HostWalls{"auto": runner.WallsAuto, "require": runner.WallsRequire, "off": runner.WallsOff}
 
 func runCommand(e *env) *cobra.Command {
 	var f runFlags
@@ -76,7 +74,7 @@ credentials out of the command's environment, and does not hold it to anything.
 	reachFlags(c, &f.allow, &f.presets)
 	flags.StringVar(&f.unmatched, "unmatched", "", "hosts that no service names: `deny` (default in a container) or allow (default on the host)")
 	limitFlag(c, &f.limits)
-	flags.StringVar(&f.hostWalls, "host-walls", "auto", "walls on the host, which hold without those in the box: `auto` (where they can be had), require or off")
+	f.linkFlags.add(flags, e.getenv(relayVariable))
 	flags.StringVar(&f.receipt, "receipt", "", "write to `FILE`, as JSON, what the run asked of the world and how it ended")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
 	return inVault(c)
@@ -115,7 +113,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 
 	broker := &broker{open: e.openVault, grant: grant, way: way, logger: e.logger()}
 	spec := runner.Spec{
-		Home: e.home, Command: command, Env: environment, Image: f.image, Pool: pool, HostWalls: hostWalls[f.hostWalls],
+		Home: e.home, Command: command, Env: environment, Image: f.image, Pool: pool, HostWalls: hostWalls[f.hostWalls], Relay: relays[f.relay],
 		Broker:  broker,
 		Streams: runner.Streams{In: e.stdin, Out: e.stdout, Err: e.stderr, Term: e.getenv("TERM")},
 		Signals: signals,
@@ -188,11 +186,8 @@ func (f runFlags) grant() (g vault.Grant, list []catalog.Preset, err error) {
 	default:
 		return g, nil, withHint(fmt.Errorf("unknown isolation %q", f.isolation), "use --isolation=host or --isolation=container")
 	}
-	if _, known := hostWalls[f.hostWalls]; !known {
-		return g, nil, withHint(fmt.Errorf("unknown choice %q for --host-walls", f.hostWalls), "use --host-walls=auto, require or off")
-	}
-	if f.hostWalls == "require" && f.isolation == "host" {
-		return g, nil, withHint(errors.New("--host-walls=require needs a container"), "add --isolation=container")
+	if err := f.linkFlags.check(f.isolation); err != nil {
+		return g, nil, err
 	}
 	if f.unmatched != "" {
 		if g.Unmatched, err = unmatchedHosts(f.unmatched); err != nil {

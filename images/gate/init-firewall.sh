@@ -4,7 +4,8 @@
 # gate then gives up every capability that could change what stands here.
 #
 # What it is told (environment), each of it checked below:
-#   AV_RELAY_ADDR  IPv4 address of the relay: the host's end of the run's bridge
+#   AV_RELAY_ADDR  IPv4 address of the relay: the host's end of the run's bridge; or "none"
+#                  for a box without a link, which has no use for the next two
 #   AV_RELAY_PORT  the relay's port
 #   AV_GATE_UID    the one user that may reach the relay
 #   AV_CATCH_PORT  where the gate takes every other TCP connection
@@ -34,17 +35,20 @@ number() { # NAME VALUE MIN MAX
 relay=${AV_RELAY_ADDR:-} port=${AV_RELAY_PORT:-} uid=${AV_GATE_UID:-} catch=${AV_CATCH_PORT:-}
 
 case $relay in
+none) ;;
 *[!0-9.]* | *..* | .* | *. | *.*.*.*.*) fail "AV_RELAY_ADDR is not an IPv4 address: '$relay'" ;;
 *.*.*.*) ;;
 *) fail "AV_RELAY_ADDR is not an IPv4 address: '$relay'" ;;
 esac
-rest=$relay
+rest=${relay#none}
 while [ -n "$rest" ]; do
 	number "a part of AV_RELAY_ADDR" "${rest%%.*}" 0 255
 	case $rest in *.*) rest=${rest#*.} ;; *) rest= ;; esac
 done
-number AV_RELAY_PORT "$port" 1 65535
-number AV_GATE_UID "$uid" 1 4294967294
+if [ "$relay" != none ]; then
+	number AV_RELAY_PORT "$port" 1 65535
+	number AV_GATE_UID "$uid" 1 4294967294
+fi
 number AV_CATCH_PORT "$catch" 1 65535
 
 v4=${IPTABLES:-iptables}
@@ -54,9 +58,29 @@ iptables | iptables-nft | iptables-legacy) ;;
 esac
 v6=ip6${v4#ip}
 
-# A connection needs a route before it can be caught, and not every engine gives an
-# internal network a default route.
-ip -4 route replace default via "$relay"
+# A connection needs a route before it can be caught. A box without a link gets one to
+# itself: both ends of the pair are in this namespace, and what the rules below would let
+# through arrives at the other end, where nobody is. Programs ask whether there is an
+# interface with an address before they try at all, so that lo alone is not enough. The
+# box has no use for IPv6, nor for an address of it.
+from_relay='' to_relay='' past_catch=''
+if [ "$relay" = none ]; then
+	ip link add eth0 type veth peer name av0
+	if [ -e /proc/net/if_inet6 ]; then
+		ip link set dev eth0 addrgenmode none
+		ip link set dev av0 addrgenmode none
+	fi
+	ip -4 address add 10.83.0.2/30 dev eth0
+	ip link set dev av0 up
+	ip link set dev eth0 up
+	ip -4 route replace default via 10.83.0.1
+else
+	# Not every engine gives an internal network a default route.
+	ip -4 route replace default via "$relay"
+	from_relay="-A INPUT -s $relay/32 -p tcp -m tcp --sport $port -m conntrack --ctstate ESTABLISHED -j ACCEPT"
+	to_relay="-A OUTPUT -d $relay/32 -p tcp -m tcp --dport $port -m owner --uid-owner $uid -j ACCEPT"
+	past_catch="-A OUTPUT -m owner --uid-owner $uid -j RETURN"
+fi
 
 # Each table is replaced whole, in one step.
 "$v4-restore" --wait 5 <<RULES
@@ -66,11 +90,11 @@ ip -4 route replace default via "$relay"
 :OUTPUT DROP
 -A INPUT -d 127.0.0.11/32 -j DROP
 -A INPUT -i lo -j ACCEPT
--A INPUT -s $relay/32 -p tcp -m tcp --sport $port -m conntrack --ctstate ESTABLISHED -j ACCEPT
+$from_relay
 -A OUTPUT -d 127.0.0.11/32 -j REJECT --reject-with icmp-port-unreachable
 -A OUTPUT -o lo -j ACCEPT
 -A OUTPUT -d 127.0.0.1/32 -p tcp -m tcp --dport $catch -j ACCEPT
--A OUTPUT -d $relay/32 -p tcp -m tcp --dport $port -m owner --uid-owner $uid -j ACCEPT
+$to_relay
 -A OUTPUT -p tcp -j REJECT --reject-with tcp-reset
 -A OUTPUT -p udp -j REJECT --reject-with icmp-port-unreachable
 -A OUTPUT -p icmp -j REJECT --reject-with icmp-port-unreachable
@@ -104,7 +128,7 @@ fi
 -A OUTPUT -d 127.0.0.11/32 -p udp -m udp --dport 53 -j REDIRECT --to-ports 53
 -A OUTPUT -d 127.0.0.11/32 -p tcp -m tcp --dport 53 -j REDIRECT --to-ports 53
 -A OUTPUT -o lo -j RETURN
--A OUTPUT -m owner --uid-owner $uid -j RETURN
+$past_catch
 -A OUTPUT -p tcp -j REDIRECT --to-ports $catch
 COMMIT
 RULES

@@ -26,7 +26,8 @@ type Container struct {
 	Dir        string
 	Env        []string
 	Labels     map[string]string
-	Network    string // a network's name, or "container:NAME"
+	Network    string   // a network's name, or "container:NAME"
+	DNS        []string // name servers; nil: the engine's own choice
 	Sysctls    map[string]string
 	CapAdd     []string
 	ReadOnly   bool
@@ -81,6 +82,7 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 	}
 	host := &container.HostConfig{
 		NetworkMode:    container.NetworkMode(c.Network),
+		DNS:            c.DNS,
 		CapDrop:        strslice.StrSlice{"ALL"},
 		CapAdd:         strslice.StrSlice(c.CapAdd),
 		SecurityOpt:    security,

@@ -10,7 +10,7 @@ import (
 const page = `# The walls
 
 Every rule of a run, with its reason. ` + "`make golden`" + ` writes this page from the rules in ` + "`netiso/firewall`" + `, and a test fails when
-it differs from them: what is written here is what stands. The run in the example is ` + "`%[1]s`" + `, its relay listens on ` + "`%[2]s`" + `,
+it differs from them: what is written here is what stands. The run in the example is on a network (` + "`--relay=bridge`" + `); it is ` + "`%[1]s`" + `, its relay listens on ` + "`%[2]s`" + `,
 the gate's user is ` + "`%[3]d`" + `, and the gate takes what is caught on port ` + "`%[4]d`" + `. Order counts: the first rule that fits decides.
 
 ## In the box's network namespace
@@ -18,6 +18,10 @@ the gate's user is ` + "`%[3]d`" + `, and the gate takes what is caught on port 
 ` + "`init-firewall.sh`" + ` puts these up before the agent exists, each table in one step, and prints them as the kernel has them. av
 compares that with its plan line by line; a rule that is missing, added or moved ends the run before it begins. Then the gate
 tries the walls, gives up every capability, and must fail to change them.
+
+A box without a link (` + "`--relay=socket`" + `) has the same rules but for those marked *link*: no address but its own is reached from it, and the gate's
+user is nobody special there. Its ` + "`eth0`" + ` is a pair of interfaces with both ends in the namespace, for there has to be one for a connection to be caught on its way out of
+it. av looks that no other is up.
 
 What TCP goes elsewhere is caught by the nat table and carried to the proxy, which judges it. What is no TCP is refused.
 
@@ -34,7 +38,7 @@ A kernel without IPv6 gets none of these.
 %[7]s
 ## On the host
 
-The second lock, for this run's bridge alone. It holds when every rule in the namespace is gone. Where av itself may not change
+The second lock of a box that is on a network, for this run's bridge alone. (A box without a link has none to wall.) It holds when every rule in the namespace is gone. Where av itself may not change
 the host's rules, a container does that can: av's own program, from the gate's image, on the host's network with NET_ADMIN and
 NET_RAW. It takes the walls down at the run's end, or once the bridge is gone when nobody tells it to. ` + "`--host-walls=auto`" + `, the default,
 says so and goes on where neither can be had, ` + "`require`" + ` ends the run before it begins, and with ` + "`off`" + ` there are none.
@@ -76,6 +80,10 @@ const head = "| rule | | why |\n|---|---|---|\n"
 func TestGoldenPageOfTheWallsSaysWhatStands(t *testing.T) {
 	p := hostPlan()
 	counted := map[string]bool{refuseUDP: true, refuseICMP: true, refuseRest: true, p.catchTCP(): true}
+	alone := map[string]bool{}
+	for _, r := range (Plan{GateUID: p.GateUID, CatchPort: p.CatchPort}).Namespace() {
+		alone[r.Spec] = true
+	}
 	tables := map[string]*strings.Builder{}
 	add := func(table, row string) {
 		if tables[table] == nil {
@@ -91,6 +99,9 @@ func TestGoldenPageOfTheWallsSaysWhatStands(t *testing.T) {
 		mark := ""
 		if counted[r.Spec] && !r.IPv6 {
 			mark = "counted"
+		}
+		if !alone[r.Spec] {
+			mark = "link"
 		}
 		add(fmt.Sprint(r.Table, r.IPv6), row(r.Spec, mark, r.Why))
 	}

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Plan is everything the rules of one run depend on.
+// Plan is everything the rules of one run depend on. Without a bridge and a relay it is
+// that of a box that has no link: nothing goes out of its namespace, not even to us.
 type Plan struct {
 	Run    string         // the run's id: eight hexadecimal digits
 	Owner  string         // which av home the run belongs to
@@ -23,6 +25,9 @@ type Plan struct {
 	CatchPort uint16
 }
 
+// Linkless tells whether the box has no link to anything outside of its namespace.
+func (p Plan) Linkless() bool { return p.Bridge == "" && p.Relay == netip.AddrPort{} }
+
 var runID = regexp.MustCompile(`^[0-9a-f]{8}$`)
 
 // Validate refuses a plan that would render rules other than those meant.
@@ -30,11 +35,14 @@ func (p Plan) Validate() error {
 	switch {
 	case !runID.MatchString(p.Run):
 		return fmt.Errorf("refusing run id %q: not eight hexadecimal digits", p.Run)
+	case p.Linkless():
 	case p.Bridge == "" || len(p.Bridge) > 15 || strings.ContainsAny(p.Bridge, " /+!\t\n"):
 		// "+" is iptables' wildcard for interface names.
 		return fmt.Errorf("refusing bridge name %q", p.Bridge)
 	case !p.Relay.IsValid() || !p.Relay.Addr().Is4() || p.Relay.Addr().IsUnspecified() || p.Relay.Port() == 0:
 		return fmt.Errorf("refusing relay address %q: not an IPv4 address and port", p.Relay)
+	}
+	switch {
 	case p.GateUID <= 0:
 		return fmt.Errorf("refusing uid %d for the gate: it must not be root", p.GateUID)
 	case p.CatchPort == 0:
@@ -65,17 +73,20 @@ func (p Plan) Namespace() []Rule {
 	port := strconv.Itoa(int(p.Relay.Port()))
 	uid := strconv.Itoa(p.GateUID)
 	catch := strconv.Itoa(int(p.CatchPort))
-	return []Rule{
+	fromRelay := "-A INPUT -s " + relay + " -p tcp -m tcp --sport " + port + " -m conntrack --ctstate ESTABLISHED -j ACCEPT"
+	toRelay := "-A OUTPUT -d " + relay + " -p tcp -m tcp --dport " + port + " -m owner --uid-owner " + uid + " -j ACCEPT"
+	pastCatch := "-A OUTPUT -m owner --uid-owner " + uid + " -j RETURN"
+	rules := []Rule{
 		{false, "filter", "-P INPUT DROP", "nothing comes in but what is named below"},
 		{false, "filter", "-P FORWARD DROP", "the namespace is no router"},
 		{false, "filter", "-P OUTPUT DROP", "nothing goes out but what is named below"},
 		{false, "filter", "-A INPUT -d " + dockerDNS + " -j DROP", "the engine's resolver hears nothing"},
 		{false, "filter", "-A INPUT -i lo -j ACCEPT", "the agent may talk to itself and to the gate"},
-		{false, "filter", "-A INPUT -s " + relay + " -p tcp -m tcp --sport " + port + " -m conntrack --ctstate ESTABLISHED -j ACCEPT", "the relay's answers"},
+		{false, "filter", fromRelay, "the relay's answers"},
 		{false, "filter", "-A OUTPUT -d " + dockerDNS + " -j REJECT --reject-with icmp-port-unreachable", "the engine's resolver forwards queries from the host: a way out by DNS"},
 		{false, "filter", "-A OUTPUT -o lo -j ACCEPT", "the agent may talk to itself and to the gate"},
 		{false, "filter", "-A OUTPUT -d 127.0.0.1/32 -p tcp -m tcp --dport " + catch + " -j ACCEPT", "what the nat table has just caught still bears its first way out here"},
-		{false, "filter", "-A OUTPUT -d " + relay + " -p tcp -m tcp --dport " + port + " -m owner --uid-owner " + uid + " -j ACCEPT", "the gate, and nobody else, reaches the relay"},
+		{false, "filter", toRelay, "the gate, and nobody else, reaches the relay"},
 		{false, "filter", "-A OUTPUT -p tcp -j REJECT --reject-with tcp-reset", "no TCP leaves uncaught; refused fast so that nothing hangs"},
 		{false, "filter", refuseUDP, "refused fast, so that QUIC falls back to TCP; a rule of its own, so that its packets are counted apart"},
 		{false, "filter", refuseICMP, "a ping carries whatever it is given, and needs no capability; counted apart too"},
@@ -88,7 +99,7 @@ func (p Plan) Namespace() []Rule {
 		{false, "nat", "-A OUTPUT -d " + dockerDNS + " -p udp -m udp --dport 53 -j REDIRECT --to-ports 53", "names are asked of the gate, whatever resolv.conf says"},
 		{false, "nat", "-A OUTPUT -d " + dockerDNS + " -p tcp -m tcp --dport 53 -j REDIRECT --to-ports 53", "names are asked of the gate, by TCP too"},
 		{false, "nat", "-A OUTPUT -o lo -j RETURN", "what stays in the namespace is not caught"},
-		{false, "nat", "-A OUTPUT -m owner --uid-owner " + uid + " -j RETURN", "the gate's own way to the relay"},
+		{false, "nat", pastCatch, "the gate's own way to the relay"},
 		{false, "nat", p.catchTCP(), "tools that ignore the proxy variables are caught and policed alike"},
 
 		{true, "filter", "-P INPUT DROP", "IPv6 is not used; what is not walled is a way out"},
@@ -98,11 +109,20 @@ func (p Plan) Namespace() []Rule {
 		{true, "filter", "-A OUTPUT -o lo -j ACCEPT", "::1: the agent may talk to itself"},
 		{true, "filter", "-A OUTPUT -j REJECT --reject-with icmp6-adm-prohibited", "refused fast, so that clients try IPv4"},
 	}
+	if p.Linkless() {
+		// The relay is no address of this namespace's, and so its gate is nobody special.
+		forRelay := []string{fromRelay, toRelay, pastCatch}
+		rules = slices.DeleteFunc(rules, func(r Rule) bool { return slices.Contains(forRelay, r.Spec) })
+	}
+	return rules
 }
 
 // Params is what init-firewall.sh is told, as its environment. The script checks
 // every one of them again.
 func (p Plan) Params() []string {
+	if p.Linkless() {
+		return []string{"AV_RELAY_ADDR=none", "AV_CATCH_PORT=" + strconv.Itoa(int(p.CatchPort))}
+	}
 	return []string{
 		"AV_RELAY_ADDR=" + p.Relay.Addr().String(),
 		"AV_RELAY_PORT=" + strconv.Itoa(int(p.Relay.Port())),

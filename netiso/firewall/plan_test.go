@@ -19,6 +19,11 @@ func examplePlan() firewall.Plan {
 	}
 }
 
+// linkless is the plan of a box without a link.
+func linkless() firewall.Plan {
+	return firewall.Plan{Run: "7f3a00c1", Owner: "0123456789abcdef", GateUID: 65533, CatchPort: 14323}
+}
+
 // planned is the read-back that the script must print for a plan.
 func planned(p firewall.Plan) []string {
 	var lines []string
@@ -38,7 +43,16 @@ func planned(p firewall.Plan) []string {
 }
 
 func TestWallsThatAreAsPlannedAreAccepted(t *testing.T) {
-	p := examplePlan()
+	for _, p := range []firewall.Plan{examplePlan(), linkless()} {
+		acceptsOwnRules(t, p)
+	}
+	if linkless().Verify(planned(examplePlan())) == nil {
+		t.Error("rules for a relay were accepted in a box without a link")
+	}
+}
+
+func acceptsOwnRules(t *testing.T, p firewall.Plan) {
+	t.Helper()
 	if err := p.Verify(planned(p)); err != nil {
 		t.Error(err)
 	}
@@ -85,7 +99,9 @@ func TestPlanThatWouldRenderOtherRulesIsRefused(t *testing.T) {
 		"run id with a blank":     func(p *firewall.Plan) { p.Run = "7f3a 0c1" },
 		"bridge with a wildcard":  func(p *firewall.Plan) { p.Bridge = "av-+" },
 		"bridge that is too long": func(p *firewall.Plan) { p.Bridge = "av-7f3a00c1-too-long" },
-		"no relay":                func(p *firewall.Plan) { p.Relay = netip.AddrPort{} },
+		"bridge and no relay":     func(p *firewall.Plan) { p.Relay = netip.AddrPort{} },
+		"relay and no bridge":     func(p *firewall.Plan) { p.Bridge = "" },
+		"no link and a root gate": func(p *firewall.Plan) { *p = linkless(); p.GateUID = 0 },
 		"relay on every address":  func(p *firewall.Plan) { p.Relay = netip.MustParseAddrPort("0.0.0.0:1") },
 		"relay by IPv6":           func(p *firewall.Plan) { p.Relay = netip.MustParseAddrPort("[::1]:1") },
 		"relay without port":      func(p *firewall.Plan) { p.Relay = netip.MustParseAddrPort("10.83.4.1:0") },
@@ -99,8 +115,10 @@ func TestPlanThatWouldRenderOtherRulesIsRefused(t *testing.T) {
 			t.Errorf("a plan with a %s was accepted", name)
 		}
 	}
-	if err := examplePlan().Validate(); err != nil {
-		t.Errorf("a sound plan was refused: %v", err)
+	for _, p := range []firewall.Plan{examplePlan(), linkless()} {
+		if err := p.Validate(); err != nil {
+			t.Errorf("a sound plan was refused: %v", err)
+		}
 	}
 }
 
@@ -111,7 +129,7 @@ func TestScriptRefusesParametersThatItCannotRead(t *testing.T) {
 	good := map[string]string{"AV_RELAY_ADDR": "10.83.4.1", "AV_RELAY_PORT": "40123", "AV_GATE_UID": "65533", "AV_CATCH_PORT": "14323", "IPTABLES": "iptables-legacy"}
 	for _, c := range []struct{ name, value string }{
 		{"AV_RELAY_ADDR", ""}, {"AV_RELAY_ADDR", "0.0.0.0/0"}, {"AV_RELAY_ADDR", "10.83.4"}, {"AV_RELAY_ADDR", "10.83.4.1.5"},
-		{"AV_RELAY_ADDR", "10.83.4.256"}, {"AV_RELAY_ADDR", "10.83..1"}, {"AV_RELAY_ADDR", "::1"}, {"AV_RELAY_ADDR", "gw"},
+		{"AV_RELAY_ADDR", "10.83.4.256"}, {"AV_RELAY_ADDR", "10.83..1"}, {"AV_RELAY_ADDR", "::1"}, {"AV_RELAY_ADDR", "gw"}, {"AV_RELAY_ADDR", "none.1.1.1"}, {"AV_RELAY_ADDR", "none "},
 		{"AV_RELAY_ADDR", "10.83.4.1\n-A OUTPUT -j ACCEPT"}, {"AV_RELAY_ADDR", "10.83.4.01"},
 		{"AV_RELAY_PORT", ""}, {"AV_RELAY_PORT", "0"}, {"AV_RELAY_PORT", "65536"}, {"AV_RELAY_PORT", "1:65535"}, {"AV_RELAY_PORT", "99999999999999999999"},
 		{"AV_GATE_UID", "0"}, {"AV_GATE_UID", "0-4294967294"}, {"AV_GATE_UID", "-1"}, {"AV_GATE_UID", "root"},

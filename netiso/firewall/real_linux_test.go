@@ -60,13 +60,8 @@ func legacyTables(t *testing.T) []string {
 // box makes the namespace look like a run's, and puts up the walls with a program.
 func box(t *testing.T, p firewall.Plan, program string) []string {
 	t.Helper()
-	do(t, "ip link add eth0 type veth peer name other")
-	do(t, "ip link set other up")
-	do(t, "ip address add 10.83.4.2/28 dev eth0")
-	do(t, "ip link set eth0 up")
-	do(t, "ip route add default via "+p.Relay.Addr().String())
-	if err := send(unix.SOCK_DGRAM, 0); err != nil {
-		t.Fatalf("control: without walls a packet leaves: %v", err)
+	if !p.Linkless() {
+		link(t, p)
 	}
 	script := exec.Command("/bin/sh", "-s")
 	script.Env = append(append(os.Environ(), p.Params()...), "IPTABLES="+program)
@@ -80,6 +75,32 @@ func box(t *testing.T, p firewall.Plan, program string) []string {
 	return strings.Split(string(out), "\n")
 }
 
+// link is what an engine gives a box on a network.
+func link(t *testing.T, p firewall.Plan) {
+	t.Helper()
+	do(t, "ip link add eth0 type veth peer name other")
+	do(t, "ip link set other up")
+	do(t, "ip address add 10.83.4.2/28 dev eth0")
+	do(t, "ip link set eth0 up")
+	do(t, "ip route add default via "+p.Relay.Addr().String())
+	if err := send(unix.SOCK_DGRAM, 0); err != nil {
+		t.Fatalf("control: without walls a packet leaves: %v", err)
+	}
+}
+
+// both tries what there is to try for a box on a network and for one without a link, with
+// either program.
+func both(t *testing.T, try func(t *testing.T, p firewall.Plan, program string)) {
+	for name, p := range map[string]firewall.Plan{"on a network": examplePlan(), "without a link": linkless()} {
+		for _, program := range programs {
+			t.Run(name+", "+program, func(t *testing.T) {
+				namespace(t)
+				try(t, p, program)
+			})
+		}
+	}
+}
+
 // send sends one packet to a host that is not there.
 func send(kind, protocol int) error {
 	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, protocol)
@@ -91,75 +112,67 @@ func send(kind, protocol int) error {
 }
 
 func TestScriptPutsUpThePlannedWallsInEitherBackend(t *testing.T) {
-	for _, program := range programs {
-		t.Run(program, func(t *testing.T) {
-			namespace(t)
-			p := examplePlan()
-			if err := p.Verify(box(t, p, program)); err != nil {
-				t.Error(err)
-			}
-			if made := legacyTables(t); (len(made) > 0) != (program == "iptables-legacy") {
-				t.Errorf("the legacy tables are %q", made)
-			}
-		})
-	}
+	both(t, func(t *testing.T, p firewall.Plan, program string) {
+		if err := p.Verify(box(t, p, program)); err != nil {
+			t.Error(err)
+		}
+		if made := legacyTables(t); (len(made) > 0) != (program == "iptables-legacy") {
+			t.Errorf("the legacy tables are %q", made)
+		}
+	})
 }
 
 // One packet of a kind, three of the next, so that a mix-up shows.
 func TestEachKindOfPacketIsRefusedAndCountedApart(t *testing.T) {
-	for _, program := range programs {
-		t.Run(program, func(t *testing.T) {
-			namespace(t)
-			p := examplePlan()
-			box(t, p, program)
-			said, err := exec.Command(program, "-V").Output()
+	both(t, func(t *testing.T, p firewall.Plan, program string) {
+		box(t, p, program)
+		said, err := exec.Command(program, "-V").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		version := strings.TrimSpace(string(said))
+		read := func() firewall.Refused {
+			t.Helper()
+			counted, err := p.ReadNamespace(t.Context(), "/proc/thread-self/ns/net", program, version)
 			if err != nil {
 				t.Fatal(err)
 			}
-			version := strings.TrimSpace(string(said))
-			read := func() firewall.Refused {
-				t.Helper()
-				counted, err := p.ReadNamespace(t.Context(), "/proc/thread-self/ns/net", program, version)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return counted
-			}
-			if got := read(); got != (firewall.Refused{}) {
-				t.Errorf("before anything was sent: %+v", got)
-			}
-			for _, c := range []struct{ times, kind, protocol int }{
-				{1, unix.SOCK_DGRAM, 0}, {3, unix.SOCK_RAW, unix.IPPROTO_ICMP}, {5, unix.SOCK_RAW, unix.IPPROTO_GRE},
-			} {
-				for range c.times {
-					if err := send(c.kind, c.protocol); err != unix.EPERM {
-						t.Errorf("protocol %d: %v, want it to be refused", c.protocol, err)
-					}
+			return counted
+		}
+		if got := read(); got != (firewall.Refused{}) {
+			t.Errorf("before anything was sent: %+v", got)
+		}
+		for _, c := range []struct{ times, kind, protocol int }{
+			{1, unix.SOCK_DGRAM, 0}, {3, unix.SOCK_RAW, unix.IPPROTO_ICMP}, {5, unix.SOCK_RAW, unix.IPPROTO_GRE},
+		} {
+			for range c.times {
+				if err := send(c.kind, c.protocol); err != unix.EPERM {
+					t.Errorf("protocol %d: %v, want it to be refused", c.protocol, err)
 				}
 			}
-			// It is caught, and refused there, for no gate listens.
-			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer unix.Close(fd)
-			if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 443, Addr: [4]byte{203, 0, 113, 66}}); err != unix.ECONNREFUSED {
-				t.Errorf("a connection: %v", err)
-			}
-			want := firewall.Refused{UDP: 1, ICMP: 3, Other: 5, CaughtTCP: 1}
-			if diff := cmp.Diff(want, read()); diff != "" {
-				t.Error(diff)
-			}
-			do(t, program+" -D OUTPUT -p udp -j REJECT --reject-with icmp-port-unreachable")
-			if got, err := p.ReadNamespace(t.Context(), "/proc/thread-self/ns/net", program, version); !errors.Is(err, firewall.ErrChanged) {
-				t.Errorf("walls of which one is gone count %+v, %v", got, err)
-			}
-			// An older program lists a rule that is there as another one.
-			if _, err := p.ReadNamespace(t.Context(), "/proc/thread-self/ns/net", program, "iptables v1.8.7 (nf_tables)"); err == nil || errors.Is(err, firewall.ErrChanged) {
-				t.Errorf("walls that another version made: %v", err)
-			}
-		})
-	}
+		}
+		// It is caught, and refused there, for no gate listens.
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 443, Addr: [4]byte{203, 0, 113, 66}}); err != unix.ECONNREFUSED {
+			t.Errorf("a connection: %v", err)
+		}
+		want := firewall.Refused{UDP: 1, ICMP: 3, Other: 5, CaughtTCP: 1}
+		if diff := cmp.Diff(want, read()); diff != "" {
+			t.Error(diff)
+		}
+		do(t, program+" -D OUTPUT -p udp -j REJECT --reject-with icmp-port-unreachable")
+		if got, err := p.ReadNamespace(t.Context(), "/proc/thread-self/ns/net", program, version); !errors.Is(err, firewall.ErrChanged) {
+			t.Errorf("walls of which one is gone count %+v, %v", got, err)
+		}
+		// An older program lists a rule that is there as another one.
+		if _, err := p.ReadNamespace(t.Context(), "/proc/thread-self/ns/net", program, "iptables v1.8.7 (nf_tables)"); err == nil || errors.Is(err, firewall.ErrChanged) {
+			t.Errorf("walls that another version made: %v", err)
+		}
+	})
 }
 
 // An engine on the legacy backend leads 127.0.0.11 to its resolver in a table beside ours.

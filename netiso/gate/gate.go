@@ -34,8 +34,13 @@ const (
 // Config is handed to the gate as one line of JSON on its standard input: never in
 // its arguments, environment, labels or files, where `docker inspect` shows them.
 type Config struct {
-	Relay  netip.AddrPort // where the proxy listens, on the host's end of the bridge
-	Canary netip.AddrPort // a port beside it that must not be reachable
+	// Relay is where the proxy listens, on the host's end of the bridge; zero in a box
+	// that has no link. There, Socket is the path of its unix socket.
+	Relay  netip.AddrPort
+	Socket string
+	// Canary must not be reachable: a port beside the relay, or in a box without a link
+	// an address that nobody has.
+	Canary netip.AddrPort
 	// CA is the certificate (PEM) that the proxy's own must be signed by.
 	CA []byte
 	// Certificate and Key (PEM) are the run's identity towards the proxy.
@@ -58,8 +63,18 @@ type Report struct {
 	Backend string `json:",omitempty"`
 	// Version is what that program says of itself: another version may list rules otherwise.
 	Version string `json:",omitempty"`
+	// Links are the namespace's network interfaces.
+	Links []Link `json:",omitempty"`
 	// Tried is what the gate's own attempts at the walls have added to their counters.
 	Tried Tried
+}
+
+// Link is a network interface.
+type Link struct {
+	Name string
+	Up   bool
+	// Peer is the interface at its other end, where that is in the same namespace.
+	Peer string `json:",omitempty"`
 }
 
 // probeTimeout bounds each attempt at a door that should be shut. The walls refuse

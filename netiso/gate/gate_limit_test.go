@@ -159,7 +159,7 @@ func TestProxyThatDoesNotShakeHandsIsGivenUp(t *testing.T) {
 		t.Fatalf("control: %v", err)
 	}
 	conn.Close()
-	r.address, r.patience = mute.Addr().(*net.TCPAddr).AddrPort(), 50*time.Millisecond
+	r.address, r.patience = mute.Addr().String(), 50*time.Millisecond
 	if _, err := r.dial(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
@@ -228,7 +228,7 @@ func TestConnectionsOfTheAgentAreBounded(t *testing.T) {
 			arrived <- conn
 		}
 	}()
-	r := &relay{address: mute.Addr().(*net.TCPAddr).AddrPort(), config: &tls.Config{ServerName: ProxyName}, patience: time.Minute}
+	r := &relay{network: "tcp4", address: mute.Addr().String(), config: &tls.Config{ServerName: ProxyName}, patience: time.Minute}
 	s := &server{relay: r, names: newNames(8), proxy: listen(), catch: listen()}
 	s.closers = []io.Closer{s.proxy, s.catch}
 	ctx, cancel := context.WithCancel(t.Context())

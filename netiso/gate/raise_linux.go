@@ -17,6 +17,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,6 +26,9 @@ import (
 func raise(ctx context.Context, c Config, s *server) (Report, error) {
 	report, err := runScript(ctx, c)
 	if err != nil {
+		return report, err
+	}
+	if report.Links, err = links(); err != nil {
 		return report, err
 	}
 	if report.Tried, err = s.tryAsOther(c.Canary); err != nil {
@@ -36,7 +40,30 @@ func raise(ctx context.Context, c Config, s *server) (Report, error) {
 	if err := powerless(ctx, report.Backend); err != nil {
 		return report, err
 	}
-	return report, s.tryAsGate(ctx, c.Canary)
+	return report, s.tryAsGate(ctx, c)
+}
+
+// links lists the namespace's network interfaces.
+func links() ([]Link, error) {
+	list, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list the network interfaces: %w", err)
+	}
+	names := map[int]string{}
+	for _, l := range list {
+		names[l.Attrs().Index] = l.Attrs().Name
+	}
+	var out []Link
+	for _, l := range list {
+		a := l.Attrs()
+		link := Link{Name: a.Name, Up: a.Flags&net.FlagUp != 0}
+		// The index of a peer elsewhere may be that of another interface here.
+		if a.NetNsID < 0 {
+			link.Peer = names[a.ParentIndex]
+		}
+		out = append(out, link)
+	}
+	return out, nil
 }
 
 // The two programs that can hold the walls, see iptables(8).
@@ -222,11 +249,21 @@ func powerless(ctx context.Context, backend string) error {
 
 // tryAsGate checks what the gate's own user can reach: the relay and nothing
 // beside it, and names only through the gate itself.
-func (s *server) tryAsGate(ctx context.Context, canary netip.AddrPort) error {
-	if conn, err := net.DialTimeout("tcp4", canary.String(), s.probe); err == nil {
-		conn.Close()
-		return fmt.Errorf("the walls leave %s open beside the relay", canary)
+func (s *server) tryAsGate(ctx context.Context, c Config) error {
+	// In a box without a link the gate's user is nobody special, and what it opens is
+	// caught like everybody's.
+	if !c.Relay.IsValid() {
+		return s.tryOwnWays(ctx)
 	}
+	if conn, err := net.DialTimeout("tcp4", c.Canary.String(), s.probe); err == nil {
+		conn.Close()
+		return fmt.Errorf("the walls leave %s open beside the relay", c.Canary)
+	}
+	return s.tryOwnWays(ctx)
+}
+
+// tryOwnWays checks that the relay answers, and that names are asked of the gate.
+func (s *server) tryOwnWays(ctx context.Context) error {
 	conn, err := s.relay.dial(ctx)
 	if err != nil {
 		return fmt.Errorf("the relay cannot be reached: %w", err)

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -28,9 +27,9 @@ const (
 
 // relay opens connections to the proxy as this run.
 type relay struct {
-	address  netip.AddrPort
-	config   *tls.Config
-	patience time.Duration // for one dial, relayTimeout
+	network, address string // of the proxy, as net.Dial takes them
+	config           *tls.Config
+	patience         time.Duration // for one dial, relayTimeout
 }
 
 func newRelay(c Config) (*relay, error) {
@@ -42,7 +41,11 @@ func newRelay(c Config) (*relay, error) {
 	if !roots.AppendCertsFromPEM(c.CA) {
 		return nil, errors.New("read the proxy's CA: no certificate in it")
 	}
-	return &relay{address: c.Relay, patience: relayTimeout, config: &tls.Config{
+	network, address := "tcp4", c.Relay.String()
+	if c.Socket != "" {
+		network, address = "unix", c.Socket
+	}
+	return &relay{network: network, address: address, patience: relayTimeout, config: &tls.Config{
 		MinVersion:         tls.VersionTLS13,
 		RootCAs:            roots,
 		ServerName:         ProxyName,
@@ -56,7 +59,7 @@ func newRelay(c Config) (*relay, error) {
 func (r *relay) dial(ctx context.Context) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp4", r.address.String())
+	conn, err := new(net.Dialer).DialContext(ctx, r.network, r.address)
 	if err != nil {
 		return nil, err
 	}
