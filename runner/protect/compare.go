@@ -1,0 +1,66 @@
+package protect
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/av-project/av/runner/nofollow"
+)
+
+// Report is what became of a workspace's protected paths during a run.
+type Report struct {
+	Created, Changed, Removed []string
+	// Built are files that people execute on purpose, created or changed.
+	Built []string
+	// Partly: a ceiling was met, and there may be more.
+	Partly bool
+
+	after map[string]string
+}
+
+// Empty tells whether there is nothing to say.
+func (r Report) Empty() bool { return len(r.Created)+len(r.Changed)+len(r.Removed) == 0 }
+
+// Compare holds what was seen after a run against what was seen before it.
+func Compare(before, after Seen) Report {
+	r := Report{Partly: before.Partly || after.Partly, after: after.Files}
+	for name, digest := range after.Files {
+		was, there := before.Files[name]
+		switch {
+		case !there:
+			r.Created = append(r.Created, name)
+		case was != digest:
+			r.Changed = append(r.Changed, name)
+		}
+	}
+	for name := range before.Files {
+		if _, there := after.Files[name]; !there {
+			r.Removed = append(r.Removed, name)
+		}
+	}
+	for name, digest := range after.Built {
+		if before.Built[name] != digest {
+			r.Built = append(r.Built, name)
+		}
+	}
+	for _, list := range [][]string{r.Created, r.Changed, r.Removed, r.Built} {
+		slices.Sort(list)
+	}
+	return r
+}
+
+// Remove removes what was created, as long as it is what was seen. It gives what is left.
+func Remove(root *nofollow.Dir, path string, r Report) (left []string) {
+	l := looker{root: root, path: path}
+	for _, name := range r.Created {
+		if strings.Contains(name, " -> ") {
+			continue // what a link leads to is no file of ours; the link goes
+		}
+		now := map[string]string{}
+		l.add(name, name, now, 0, 0)
+		if now[name] != r.after[name] || root.Remove(name) != nil {
+			left = append(left, name)
+		}
+	}
+	return left
+}

@@ -1,0 +1,196 @@
+package protect
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/av-project/av/runner/nofollow"
+)
+
+const (
+	// maxFiles and maxBytes are what is read of all protected paths of a workspace.
+	maxFiles = 5000
+	maxBytes = 64 << 20
+	// maxHops is how many links are followed one after another, inside the workspace.
+	maxHops = 8
+	// maxBelow is how deep a protected folder is read.
+	maxBelow = 16
+)
+
+// unread stands for the digest of what was too much to read.
+const unread = "unread"
+
+// Seen is what of a workspace the host's tools would execute, at one moment.
+type Seen struct {
+	// Files holds the digest of every file below a protected path.
+	Files map[string]string
+	// Built holds those of what people execute on purpose.
+	Built map[string]string
+	// Closed are the paths to close to the box, and Pinned the folders that must not be
+	// moved away from around them.
+	Closed, Pinned []string
+	// Partly: a ceiling was met, and not everything was looked at.
+	Partly bool
+}
+
+// Look looks at a workspace. path is where it lies on the host: a link that leads into
+// it is read as what it leads to.
+func Look(root *nofollow.Dir, path string) Seen {
+	l := looker{root: root, path: path, seen: Seen{Files: map[string]string{}, Built: map[string]string{}}}
+	at := find(root)
+	l.seen.Partly = at.partly
+	for _, dir := range at.projects {
+		l.apply(dir, Project)
+		l.built(dir)
+	}
+	for _, dir := range at.gitFolders {
+		l.apply(dir, GitFolder)
+		if dir != "" {
+			l.seen.Pinned = append(l.seen.Pinned, parents(dir)...)
+		}
+	}
+	return l.seen
+}
+
+// LookGit looks at a git folder that lies outside of any workspace.
+func LookGit(root *nofollow.Dir, path string) Seen {
+	l := looker{root: root, path: path, seen: Seen{Files: map[string]string{}}}
+	var at places
+	at.addGitFolder(root, "")
+	l.seen.Partly = at.partly
+	for _, dir := range at.gitFolders {
+		l.apply(dir, GitFolder)
+		l.seen.Pinned = append(l.seen.Pinned, parents(dir)...)
+	}
+	return l.seen
+}
+
+// parents are the folders from .git down to a git folder. Those above .git are a project's
+// own, and free to be moved; what is moved is seen at the end.
+func parents(gitFolder string) (list []string) {
+	inGit := gitFolder == ".git" || strings.HasSuffix(gitFolder, "/.git")
+	for at := gitFolder; at != "."; at = path.Dir(at) {
+		list = append([]string{at}, list...)
+		if path.Base(at) == ".git" {
+			inGit = true
+			break
+		}
+	}
+	if !inGit {
+		return []string{gitFolder} // a bare repository
+	}
+	return list
+}
+
+type looker struct {
+	root  *nofollow.Dir
+	path  string
+	seen  Seen
+	files int
+	bytes int64
+}
+
+func (l *looker) apply(dir string, patterns []Pattern) {
+	for _, p := range patterns {
+		paths, more := expand(l.root, dir, p.Path)
+		l.seen.Partly = l.seen.Partly || more
+		for _, name := range paths {
+			k := kind(l.root, name)
+			if p.Path == ".git" && k == nofollow.Folder {
+				continue // it is looked at as a git folder
+			}
+			// A link cannot be closed: the engine would mount what it leads to.
+			if !p.Watched && (k == nofollow.File || k == nofollow.Folder) {
+				l.seen.Closed = append(l.seen.Closed, name)
+			}
+			l.add(name, name, l.seen.Files, 0, 0)
+		}
+	}
+}
+
+func (l *looker) built(dir string) {
+	for _, p := range Built {
+		paths, _ := expand(l.root, dir, p.Path)
+		for _, name := range paths {
+			l.add(name, name, l.seen.Built, 0, 0)
+		}
+	}
+}
+
+// add reads what is at a path, under the name that it is known by.
+func (l *looker) add(at, name string, into map[string]string, depth, hops int) {
+	i, err := l.root.Lstat(at)
+	switch {
+	case err != nil:
+		into[name] = "unread: " + err.Error()
+	case l.files >= maxFiles || depth > maxBelow:
+		l.seen.Partly = true
+		into[name] = unread
+	case i.Kind == nofollow.Folder:
+		names, more := list(l.root, at)
+		if more {
+			l.seen.Partly = true
+			into[name] = unread
+		}
+		for _, n := range names {
+			l.add(path.Join(at, n), path.Join(name, n), into, depth+1, hops)
+		}
+	case i.Kind == nofollow.Link:
+		l.files++
+		l.link(at, name, into, depth, hops)
+	case i.Kind == nofollow.File:
+		l.files++
+		into[name] = l.digest(at)
+	default:
+		l.files++
+		into[name] = "no file"
+	}
+}
+
+// link notes where a link leads, and what is there if that lies in the workspace: the
+// tool that executes it follows the link.
+func (l *looker) link(at, name string, into map[string]string, depth, hops int) {
+	target, err := l.root.Readlink(at)
+	if err != nil {
+		into[name] = unread
+		return
+	}
+	into[name] = "link to " + target
+	to := path.Join(path.Dir(at), target)
+	if path.IsAbs(target) {
+		rel, err := filepath.Rel(l.path, target)
+		if err != nil {
+			return
+		}
+		to = rel
+	}
+	if to == "." || to == ".." || strings.HasPrefix(to, "../") || hops >= maxHops {
+		return
+	}
+	if kind(l.root, to) != none {
+		l.add(to, name+" -> "+to, into, depth+1, hops+1)
+	}
+}
+
+func (l *looker) digest(name string) string {
+	f, i, err := l.root.Open(name)
+	if err != nil {
+		return "unread: " + err.Error()
+	}
+	defer f.Close()
+	if l.bytes+i.Size > maxBytes {
+		l.seen.Partly = true
+		return unread
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, io.LimitReader(f, maxBytes-l.bytes))
+	l.bytes += n
+	if err != nil {
+		return "unread: " + err.Error()
+	}
+	return fmt.Sprintf("%t %x", i.Perm&0o111 != 0, h.Sum(nil))
+}
