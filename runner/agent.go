@@ -52,16 +52,20 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
+	entrypoint, command, err := b.entry()
+	if err != nil {
+		return err
+	}
 	width, height, _ := b.Streams.size()
 	create, done := b.creating(ctx)
 	defer done()
 	id, err := b.engine.CreateContainer(create, engine.Container{
 		Name: b.run.Agent(), Image: ref, Labels: b.run.Labels(),
-		Entrypoint: b.Command[:1], Command: b.Command[1:],
+		Entrypoint: entrypoint, Command: command,
 		User: fmt.Sprintf("%d:%d", uid, gid), Dir: workspaceInBox,
 		Env:       append(boxEnv(b.Streams), b.Env...),
 		Network:   "container:" + b.run.Gate(),
-		Binds:     []engine.Bind{{Source: b.Workspace, Target: workspaceInBox}},
+		Binds:     b.placed.binds,
 		Tmpfs:     map[string]string{homeInBox: fmt.Sprintf("exec,mode=0700,size=%d,uid=%d,gid=%d", homeSize, uid, gid)},
 		PidsLimit: agentPids,
 		TTY:       b.Streams.terminal(),

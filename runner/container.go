@@ -15,6 +15,7 @@ import (
 	"github.com/av-project/av/images"
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/runner/hostpath"
 )
 
 // box is a container run on its way from nothing to running.
@@ -37,6 +38,8 @@ type box struct {
 	agent   agent
 	relay   net.Listener
 	socket  string // the relay's, in a box without a link
+	host    hostpath.Host
+	placed  placed
 
 	// uncertain: a request to the engine was given up, and may still be carried out.
 	uncertain atomic.Bool
@@ -54,10 +57,11 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 	if !eng.Local() {
 		return 0, &remoteEngine{eng.Host()}
 	}
-	if spec.Workspace, err = checkWorkspace(spec.Workspace, spec.Home, eng.Host()); err != nil {
+	host := spec.Host.With(spec.Home, eng.Host())
+	if spec.Workspace, err = checkWorkspace(spec.Workspace, host); err != nil {
 		return 0, err
 	}
-	b := &box{Spec: spec, engine: eng, run: netiso.NewRun(spec.Owner)}
+	b := &box{Spec: spec, engine: eng, run: netiso.NewRun(spec.Owner), host: host}
 	b.Relay = spec.Relay.choose(spec.HostWalls, confined())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -71,7 +75,9 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 		code, err = b.agent.follow(ctx, b)
 	}
 	cancel(errRunOver)
-	return code, errors.Join(err, b.takeDown())
+	err = errors.Join(err, b.takeDown())
+	b.compare()
+	return code, err
 }
 
 // takeDown undoes the run. The watchdog is sent away only when all is undone; else it
@@ -195,6 +201,9 @@ func (b *box) fetchImage(ctx context.Context) (err error) {
 
 // prepareAgent creates the agent's container, and puts in what it lacks.
 func (b *box) prepareAgent(ctx context.Context) error {
+	if err := b.placeHost(); err != nil {
+		return err
+	}
 	if err := b.createAgent(ctx, b.image); err != nil {
 		return err
 	}

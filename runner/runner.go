@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/av-project/av/netiso"
+	"github.com/av-project/av/runner/hostpath"
 )
 
 // Broker is the side that holds secrets, as far as a run sees it.
@@ -46,6 +47,15 @@ type Spec struct {
 	Workspace string
 	// Relay says how the gate reaches the proxy. Container runs only.
 	Relay Relay
+	// WorkspaceMode says what it may do there. Container runs only.
+	WorkspaceMode WorkspaceMode
+	// Host is what there is to keep out of the box, see hostpath.ThisHost.
+	Host hostpath.Host
+	// Mounts are what else of the host comes into the box.
+	Mounts []hostpath.MountAt
+	// Protected is told at the end what of a folder the host's tools would execute was
+	// created or changed. Container runs only.
+	Protected func(Found)
 	// HostWalls says whether there have to be walls on the host, which a box without a
 	// link has no use for. Container runs only.
 	HostWalls HostWalls

@@ -4,55 +4,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/av-project/av/netiso"
+	"github.com/av-project/av/runner/hostpath"
 )
 
-// hostsOwn are the folders by which a machine is run. What lies in them gives power
-// over the host to whoever can write it, or speak to the sockets in it.
-var hostsOwn = []string{
-	"/proc", "/sys", "/dev", "/run", "/boot", "/etc", "/bin", "/sbin", "/lib", "/usr/bin", "/usr/sbin", "/usr/lib",
-	"/var/run", "/var/lib/docker", "/var/lib/containerd",
-}
-
 // checkWorkspace resolves the folder that goes into the box, and refuses one that
-// would take along the vault, the engine's socket, or a part of the host itself.
-func checkWorkspace(dir, home, engineHost string) (string, error) {
+// would take along the vault, the engine's socket, a key, or a part of the host itself.
+func checkWorkspace(dir string, host hostpath.Host) (string, error) {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return "", &badWorkspace{fmt.Sprintf("the workspace %s cannot be found: %v", dir, err)}
 	}
-	if real == "/" {
-		return "", &badWorkspace{"the workspace is the whole file system"}
-	}
-	if meets(real, home) {
-		return "", &badWorkspace{fmt.Sprintf("the workspace %s would put av's own folder %s, with the vault, into the box", real, home)}
-	}
-	if socket, ok := strings.CutPrefix(engineHost, "unix://"); ok && meets(real, socket) {
-		return "", &badWorkspace{fmt.Sprintf("the workspace %s would put the Docker engine's socket %s into the box", real, socket)}
-	}
-	for _, own := range hostsOwn {
-		if meets(real, own) {
-			return "", &badWorkspace{fmt.Sprintf("the workspace %s would put %s of the host into the box", real, own)}
-		}
-	}
-	return real, nil
-}
-
-// meets tells whether one of two paths lies in the other. The first is a real one.
-func meets(real, other string) bool {
-	if resolved, err := filepath.EvalSymlinks(other); err == nil {
-		other = resolved
-	}
-	return within(other, real) || within(real, other)
-}
-
-// within tells whether path is dir or lies below it.
-func within(path, dir string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+	return real, host.Judge(hostpath.Workspace, real)
 }
 
 // boxUser is the user that the command runs as: whoever runs av, or for root the

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/av-project/av/runner/hostpath"
 )
 
 func TestWorkspaceThatHoldsPowerOverTheHostIsRefused(t *testing.T) {
@@ -36,7 +38,7 @@ func TestWorkspaceThatHoldsPowerOverTheHostIsRefused(t *testing.T) {
 		"/var/run":                     false,
 		filepath.Join(root, "no-such"): false,
 	} {
-		got, err := checkWorkspace(dir, home, engine)
+		got, err := checkWorkspace(dir, hostpath.Host{}.With(home, engine))
 		if (err == nil) != sound || sound && got != project {
 			t.Errorf("%s: %q, %v", dir, got, err)
 		}

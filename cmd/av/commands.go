@@ -17,6 +17,7 @@ func commands(e *env) []*cobra.Command {
 		caCommand(e),
 		versionCommand(e),
 		gateCommand(e),
+		enterCommand(e),
 		watchdogCommand(e),
 	}
 }

@@ -160,7 +160,9 @@ func rootCommand(e *env) *cobra.Command {
 }
 
 // needsHome tells whether a command has to do with av's files.
-func needsHome(c *cobra.Command) bool { return c.Name() != "help" && c.Name() != "version" }
+func needsHome(c *cobra.Command) bool {
+	return c.Name() != "help" && c.Name() != "version" && c.Name() != enterName
+}
 
 // checkEmpty refuses a flag that was given and says nothing, as --from-file "$FILE" does
 // where FILE is not set: what the flag was to keep from happening would happen.

@@ -31,6 +31,7 @@ type runFlags struct {
 	quiet     bool
 	receipt   string
 	linkFlags
+	workspaceFlags
 }
 
 func runCommand(e *env) *cobra.Command {
@@ -71,6 +72,7 @@ credentials out of the command's environment, and does not hold it to anything.
 	flags.StringVar(&f.isolation, "isolation", isolation, "`host` (set variables) or container (closed box); default from AV_ISOLATION")
 	flags.StringVar(&f.image, "image", "", "`IMAGE` for the box (default: av's base image)")
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set `K=V`, or hand on K, in the command's environment")
+	f.workspaceFlags.add(c)
 	reachFlags(c, &f.allow, &f.presets)
 	flags.StringVar(&f.unmatched, "unmatched", "", "hosts that no service names: `deny` (default in a container) or allow (default on the host)")
 	limitFlag(c, &f.limits)
@@ -98,6 +100,10 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	if err != nil {
 		return err
 	}
+	var spec runner.Spec
+	if err := f.workspaceFlags.fill(e, f.isolation, &spec); err != nil {
+		return err
+	}
 	if err := e.takeStdin("the command its input"); err != nil {
 		return err
 	}
@@ -112,13 +118,13 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	defer signal.Stop(signals)
 
 	broker := &broker{open: e.openVault, grant: grant, way: way, logger: e.logger()}
-	spec := runner.Spec{
-		Home: e.home, Command: command, Env: environment, Image: f.image, Pool: pool, HostWalls: hostWalls[f.hostWalls], Relay: relays[f.relay],
-		Broker:  broker,
-		Streams: runner.Streams{In: e.stdin, Out: e.stdout, Err: e.stderr, Term: e.getenv("TERM")},
-		Signals: signals,
-		Say:     func(text string) { e.say(f.quiet, text) },
-	}
+	spec.Home, spec.Command, spec.Env, spec.Image, spec.Pool, spec.HostWalls, spec.Relay = e.home, command, environment, f.image, pool, hostWalls[f.hostWalls], relays[f.relay]
+	spec.Broker = broker
+	spec.Streams = runner.Streams{In: e.stdin, Out: e.stdout, Err: e.stderr, Term: e.getenv("TERM")}
+	spec.Signals = signals
+	spec.Say = func(text string) { e.say(f.quiet, text) }
+	var found []runner.Found
+	spec.Protected = func(one runner.Found) { found = append(found, one) }
 	r := receipt{Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
 	spec.Refused = r.stop
 	code, err := e.runSpec(ctx, f, list, spec)
@@ -130,7 +136,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 		e.tell("%s", alarm)
 	}
 	r.count(summary)
-	err = errors.Join(err, failed, broker.close())
+	err = errors.Join(err, failed, broker.close(), e.foundInWorkspace(ctx, f.workspaceFlags, found))
 	r.Run, r.Ended, r.ExitCode = broker.run, time.Now().UTC(), code
 	if err != nil {
 		r.ExitCode, r.Error = exitCodeOf(err), err.Error()

@@ -101,8 +101,10 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 	for _, b := range c.Binds {
 		host.Mounts = append(host.Mounts, mount.Mount{
 			Type: mount.TypeBind, Source: b.Source, Target: b.Target, ReadOnly: b.ReadOnly,
-			// Private: a mount made on the host later does not appear in the box.
-			BindOptions: &mount.BindOptions{Propagation: mount.PropagationPrivate},
+			// Private: a mount made on the host later does not appear in the box. Not
+			// recursive where it is read-only: engines before 25 leave what is mounted
+			// below it writable.
+			BindOptions: &mount.BindOptions{Propagation: mount.PropagationPrivate, NonRecursive: b.ReadOnly},
 		})
 	}
 	answer, err := e.api.ContainerCreate(ctx, config, host, nil, nil, c.Name)

@@ -2,10 +2,10 @@ package hostpath
 
 import (
 	"fmt"
-	"os"
 	"os/user"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -47,10 +47,10 @@ type Host struct {
 	Sockets []string // of engines and agents
 }
 
-// ThisHost looks at the machine. engine is the engine's address, as in DOCKER_HOST.
-func ThisHost(avHome, engine string, getenv func(string) string) Host {
+// ThisHost looks at the machine.
+func ThisHost(avHome string, getenv func(string) string) Host {
 	h := Host{AVHome: avHome, Homes: []string{"/root"}}
-	if home, err := os.UserHomeDir(); err == nil {
+	if home := getenv("HOME"); filepath.IsAbs(home) {
 		h.Homes = append(h.Homes, home)
 	}
 	// HOME can say anything.
@@ -60,6 +60,12 @@ func ThisHost(avHome, engine string, getenv func(string) string) Host {
 	for _, name := range agentVariables {
 		h.addSocket(getenv(name))
 	}
+	return h
+}
+
+// With adds av's home and the engine's address, as in DOCKER_HOST.
+func (h Host) With(avHome, engine string) Host {
+	h.AVHome, h.Sockets = avHome, slices.Clone(h.Sockets)
 	h.addSocket(engine)
 	return h
 }

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/av-project/av/runner"
+	"github.com/av-project/av/runner/hostpath"
+)
+
+// workspaceFlags are what `av run` can be told of files: the workspace, and mounts.
+type workspaceFlags struct {
+	mode   string
+	strict bool
+	mounts []string
+}
+
+var workspaceModes = map[string]runner.WorkspaceMode{"bind": runner.WorkspaceBind, "ro": runner.WorkspaceReadOnly, "copy": runner.WorkspaceCopy}
+
+func (f *workspaceFlags) add(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.mode, "workspace", "bind", "`bind` (the box changes this folder), ro (it reads it) or copy (it works on a copy, see av diff)")
+	flags.BoolVar(&f.strict, "strict-workspace", false, "exit with 125 if what your tools would execute was created or changed")
+	flags.StringArrayVar(&f.mounts, "mount", nil, "put a file or folder of yours into the box: `SOURCE:PLACE[:ro]`")
+}
+
+// fill checks the flags, and puts what they ask for into spec.
+func (f workspaceFlags) fill(e *env, isolation string, spec *runner.Spec) (err error) {
+	mode, known := workspaceModes[f.mode]
+	if !known {
+		return withHint(fmt.Errorf("unknown choice %q for --workspace", f.mode), "use --workspace=bind, ro or copy")
+	}
+	if isolation == "host" {
+		for flag, given := range map[string]bool{"--mount": len(f.mounts) > 0, "--workspace": mode != runner.WorkspaceBind, "--strict-workspace": f.strict} {
+			if given {
+				return withHint(errors.New(flag+" needs a container"), "add --isolation=container")
+			}
+		}
+	}
+	if f.strict && mode != runner.WorkspaceBind {
+		return withHint(errors.New("--strict-workspace is for --workspace=bind: in the others nothing of yours is changed"), "leave one of the two out")
+	}
+	spec.WorkspaceMode = mode
+	spec.Host = hostpath.ThisHost(e.home, e.getenv)
+	spec.Mounts, err = e.mounts(f.mounts, spec.Host)
+	return err
+}
+
+// mounts looks at what --mount, or a project's file, wants in the box, and refuses what must
+// not be there.
+func (e *env) mounts(list []string, host hostpath.Host) (mounts []hostpath.MountAt, err error) {
+	dir, err := os.Getwd()
+	if err != nil && len(list) > 0 {
+		return nil, withHint(fmt.Errorf("find the folder that we are in: %w", err), "it may have been removed: cd to another")
+	}
+	for _, text := range list {
+		source, target, readOnly, err := hostpath.ParseMount(text, dir, e.getenv("HOME"))
+		if err != nil {
+			return nil, err
+		}
+		pinned, err := hostpath.Pin(source)
+		if err == nil {
+			err = host.Judge(hostpath.Mount, pinned.Path)
+		}
+		if err != nil {
+			return nil, elseHint(fmt.Errorf("--mount %s: %w", source, err), "name a file or a folder that you can read")
+		}
+		mounts = append(mounts, hostpath.MountAt{Pinned: pinned, Target: target, ReadOnly: readOnly})
+	}
+	return mounts, hostpath.CheckTogether(mounts)
+}
+
+// strictWorkspace is what --strict-workspace makes of what was found.
+type strictWorkspace struct{ n int }
+
+func (s *strictWorkspace) Error() string {
+	return fmt.Sprintf("%s that your tools would execute came out of the box, and --strict-workspace is set", count(s.n, "file"))
+}
+func (s *strictWorkspace) Hint() string {
+	return "look at what is named above, and remove it or put it back (`git diff`, `git checkout`) before you use the folder"
+}
+
+// foundInWorkspace tells what a box has left that the host's tools would execute.
+func (e *env) foundInWorkspace(ctx context.Context, f workspaceFlags, found []runner.Found) error {
+	n := 0
+	for _, one := range found {
+		for _, line := range describeFound(one, f.strict) {
+			e.tell("%s", line)
+		}
+		n += len(one.Created) + len(one.Changed) + len(one.Removed)
+	}
+	if !f.strict || n == 0 {
+		return nil
+	}
+	return &strictWorkspace{n}
+}
+
+// maxNamed is how many files of each kind are named at the end of a run.
+const maxNamed = 20
+
+// describeFound says what became of a folder's protected files, a line for each kind.
+func describeFound(f runner.Found, built bool) (lines []string) {
+	for _, kind := range []struct {
+		names []string
+		what  string
+	}{{f.Created, "created"}, {f.Changed, "changed"}, {f.Removed, "removed"}} {
+		if len(kind.names) == 0 {
+			continue
+		}
+		verb := "were"
+		if len(kind.names) == 1 {
+			verb = "was"
+		}
+		lines = append(lines, fmt.Sprintf("warning: %s that your tools would execute %s %s: %s", count(len(kind.names), "file"), verb, kind.what, fewOf(kind.names)))
+	}
+	if built && len(f.Built) > 0 {
+		lines = append(lines, "besides, what runs when you build or test was changed: "+fewOf(f.Built))
+	}
+	if f.Partly {
+		lines = append(lines, "warning: "+f.Folder+" has more in it than av looks through: other files that your tools would execute may have been changed")
+	}
+	return lines
+}
+
+func fewOf(names []string) string {
+	if over := len(names) - maxNamed; over > 0 {
+		return strings.Join(names[:maxNamed], ", ") + fmt.Sprintf(" and %d more", over)
+	}
+	return strings.Join(names, ", ")
+}
