@@ -76,7 +76,7 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	b.agent = agent{engine: b.engine, id: id, image: image, uid: uid, gid: gid, command: b.Command, env: b.Env, workspace: b.Workspace}
+	b.agent = agent{engine: b.engine, id: id, image: image, uid: uid, gid: gid, command: b.Command, env: b.Env, workspace: b.workspaceHere()}
 	b.undo.add(rankAgent, func(ctx context.Context) error { return b.engine.RemoveContainer(ctx, id) })
 	return ctx.Err()
 }

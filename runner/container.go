@@ -76,8 +76,7 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 	}
 	cancel(errRunOver)
 	err = errors.Join(err, b.takeDown())
-	b.compare()
-	return code, err
+	return code, errors.Join(err, b.compare())
 }
 
 // takeDown undoes the run. The watchdog is sent away only when all is undone; else it
@@ -201,7 +200,7 @@ func (b *box) fetchImage(ctx context.Context) (err error) {
 
 // prepareAgent creates the agent's container, and puts in what it lacks.
 func (b *box) prepareAgent(ctx context.Context) error {
-	if err := b.placeHost(); err != nil {
+	if err := b.placeHost(ctx); err != nil {
 		return err
 	}
 	if err := b.createAgent(ctx, b.image); err != nil {

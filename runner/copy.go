@@ -1,3 +1,59 @@
 package runner
 
-func (b *box) placeCopy() error { panic("to come") }
+import (
+	"context"
+	"fmt"
+
+	"github.com/av-project/av/runner/nofollow"
+	"github.com/av-project/av/runner/workcopy"
+)
+
+// placeCopy copies the workspace and puts the copy in its place. Nothing in it has to be
+// closed to the box: what the host would execute comes back only if its owner says so.
+func (b *box) placeCopy(ctx context.Context) error {
+	uid, gid, err := boxUser(b.Workspace)
+	if err != nil {
+		return err
+	}
+	from, err := nofollow.Walk(b.Workspace)
+	if err != nil {
+		return fmt.Errorf("open the workspace: %w", err)
+	}
+	defer from.Close()
+	b.Say("copying the workspace")
+	made, skipped, err := workcopy.Take(ctx, b.Home, b.run.ID, b.Workspace, b.Command[0], from, uid, gid)
+	if err != nil {
+		return err
+	}
+	b.placed.copy = made
+	if skipped > 0 {
+		b.Say(fmt.Sprintf("not copied: %d sockets, devices or pipes", skipped))
+	}
+	tree, err := nofollow.Walk(made.Tree())
+	if err != nil {
+		return fmt.Errorf("open the copy: %w", err)
+	}
+	defer tree.Close()
+	i, err := tree.Stat()
+	if err == nil {
+		b.placed.put(made.Tree(), workspaceInBox, false, i)
+	}
+	return err
+}
+
+// endCopy keeps a copy in which something was changed. What an end by a signal leaves is
+// kept too: it may be the work of hours.
+func (b *box) endCopy() error {
+	made := b.placed.copy
+	if made == nil {
+		return nil
+	}
+	changes, err := made.Changes(context.Background())
+	if err == nil && len(changes) == 0 {
+		err = made.Remove()
+	}
+	if b.Copied != nil {
+		b.Copied(made, len(changes))
+	}
+	return err
+}

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -12,6 +13,7 @@ import (
 	"github.com/av-project/av/runner/hostpath"
 	"github.com/av-project/av/runner/nofollow"
 	"github.com/av-project/av/runner/protect"
+	"github.com/av-project/av/runner/workcopy"
 )
 
 // WorkspaceMode says what the box may do with the workspace.
@@ -38,6 +40,7 @@ type placed struct {
 	binds   []engine.Bind
 	proofs  []hostpath.Proof
 	watched []watched
+	copy    *workcopy.Copy
 }
 
 // watched is a folder that is compared with itself at the end.
@@ -62,12 +65,12 @@ func (p *placed) put(source, target string, readOnly bool, i nofollow.Info) {
 }
 
 // placeHost decides what is mounted into the box.
-func (b *box) placeHost() (err error) {
+func (b *box) placeHost(ctx context.Context) error {
 	for _, m := range b.Mounts {
 		b.placed.put(m.Path, m.Target, m.ReadOnly, nofollow.Info{Dev: m.Dev, Ino: m.Ino})
 	}
 	if b.WorkspaceMode == WorkspaceCopy {
-		return b.placeCopy()
+		return b.placeCopy(ctx)
 	}
 	root, err := nofollow.Walk(b.Workspace)
 	if err != nil {
@@ -187,6 +190,14 @@ func (b *box) placeWorktree(root *nofollow.Dir, readOnly bool) error {
 	return b.placed.guard(common, w.Common, w.Common, seenBox)
 }
 
+// workspaceHere is the folder of the host that the box has for its workspace.
+func (b *box) workspaceHere() string {
+	if b.placed.copy != nil {
+		return b.placed.copy.Tree()
+	}
+	return b.Workspace
+}
+
 // entry is what the box runs: av's own program looks whether what is mounted is what was
 // looked at, and becomes the command.
 func (b *box) entry() (entrypoint, command []string, err error) {
@@ -200,7 +211,7 @@ func (b *box) entry() (entrypoint, command []string, err error) {
 
 // compare tells what became of what the host's tools would execute. It is asked when the
 // agent's container is gone: nobody changes it any more.
-func (b *box) compare() {
+func (b *box) compare() error {
 	for _, w := range b.placed.watched {
 		report := protect.Compare(w.before, w.look())
 		if b.Protected != nil && (!report.Empty() || len(report.Built) > 0 || report.Partly) {
@@ -209,6 +220,7 @@ func (b *box) compare() {
 		w.root.Close()
 	}
 	b.placed.watched = nil
+	return b.endCopy()
 }
 
 // Found is what became of a folder's protected paths.

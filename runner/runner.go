@@ -12,6 +12,7 @@ import (
 
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/runner/hostpath"
+	"github.com/av-project/av/runner/workcopy"
 )
 
 // Broker is the side that holds secrets, as far as a run sees it.
@@ -56,6 +57,9 @@ type Spec struct {
 	// Protected is told at the end what of a folder the host's tools would execute was
 	// created or changed. Container runs only.
 	Protected func(Found)
+	// Copied is told of the copy of WorkspaceCopy at the end, and how much was changed in
+	// it: one without changes is not kept.
+	Copied func(made *workcopy.Copy, changes int)
 	// HostWalls says whether there have to be walls on the host, which a box without a
 	// link has no use for. Container runs only.
 	HostWalls HostWalls

@@ -33,7 +33,8 @@ func pruneCommand(e *env) *cobra.Command {
 		Long: `Remove what runs left that could not clean up after themselves: their sessions,
 containers, networks, volumes, host rules and folders. A run counts as dead when no
 process holds its lock; a live run's things are never touched, nor anything without
-av's labels.
+av's labels. The copy of a workspace that a run has left stays until it is applied or
+discarded, unless --older-than says how old it may get.
 
 --older-than spares what is younger, and looks at what other av homes left on this
 Docker engine, too. Their locks cannot be asked: what is theirs goes if it is older
@@ -93,14 +94,15 @@ func (e *env) prune(ctx context.Context, f pruneFlags) (err error) {
 	}
 	removed := 0
 	lines := json.NewEncoder(e.stdout)
-	err = pruner.Prune(ctx, func(l netiso.Leftover) {
+	tell := func(l netiso.Leftover) {
 		removed++
 		if f.asJSON {
 			_ = lines.Encode(prunedLine{l, !f.dryRun})
 			return
 		}
 		fmt.Fprintf(e.stdout, "%s %s %s\n", verb, l.Kind, clean(l.Name))
-	})
+	}
+	err = errors.Join(pruner.Prune(ctx, tell), e.pruneCopies(age, f.dryRun, tell))
 	if err == nil && removed == 0 {
 		fmt.Fprintln(e.stderr, "av: nothing to remove")
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/runner"
+	"github.com/av-project/av/runner/workcopy"
 	"github.com/av-project/av/vault"
 	"github.com/av-project/av/vault/catalog"
 	"github.com/av-project/av/vault/policy"
@@ -124,6 +125,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	spec.Signals = signals
 	spec.Say = func(text string) { e.say(f.quiet, text) }
 	var found []runner.Found
+	spec.Copied = func(made *workcopy.Copy, changes int) { e.copied(f.quiet, made, changes) }
 	spec.Protected = func(one runner.Found) { found = append(found, one) }
 	r := receipt{Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
 	spec.Refused = r.stop

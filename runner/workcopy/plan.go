@@ -1,0 +1,185 @@
+package workcopy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/av-project/av/runner/nofollow"
+)
+
+// Choice says what becomes of guarded changes.
+type Choice int
+
+const (
+	// RefuseGuarded brings nothing back while there is one, but for git's own, which stay
+	// where they are.
+	RefuseGuarded Choice = iota
+	SkipGuarded
+	IncludeGuarded
+)
+
+// Plan is what bringing changes back would do.
+type Plan struct {
+	Do []Change
+	// There are changes that the owner's folder has already.
+	There int
+	// Left are guarded changes that stay in the copy.
+	Left []Change
+	// Conflicts are paths that the owner has changed too, with what there is.
+	Conflicts []string
+	// Refused are guarded changes that nobody has spoken about.
+	Refused []Change
+
+	theirs map[string]nofollow.Info
+}
+
+// decide sorts the changes. at gives what is at a path of the owner's folder.
+func decide(changes []Change, choice Choice, at func(string) (Entry, error)) (p Plan, err error) {
+	made := map[string]bool{}
+	for _, c := range changes {
+		if c.Guarded != "" && choice != IncludeGuarded {
+			if choice == RefuseGuarded && c.Guarded != GuardedGit {
+				p.Refused = append(p.Refused, c)
+			} else {
+				p.Left = append(p.Left, c)
+			}
+			continue
+		}
+		now, err := at(c.Path)
+		if err != nil {
+			return p, err
+		}
+		switch {
+		case now.same(c.Mine):
+			p.There++
+		case !now.same(c.Base):
+			p.Conflicts = append(p.Conflicts, c.Path)
+			continue
+		case c.Mine.isThere() && !c.Base.isThere():
+			parent := path.Dir(c.Path)
+			if parent != "." && !made[parent] {
+				above, err := at(parent)
+				if err != nil {
+					return p, err
+				}
+				if above.Kind != nofollow.Folder && !becomesFolder(changes, parent) {
+					p.Conflicts = append(p.Conflicts, c.Path)
+					continue
+				}
+			}
+			p.Do = append(p.Do, c)
+		default:
+			p.Do = append(p.Do, c)
+		}
+		if c.Mine.Kind == nofollow.Folder {
+			made[c.Path] = true
+		}
+	}
+	return p, nil
+}
+
+func becomesFolder(changes []Change, name string) bool {
+	for _, c := range changes {
+		if c.Path == name {
+			return c.Mine.Kind == nofollow.Folder
+		}
+	}
+	return false
+}
+
+// PlanApply decides what bringing the changes back would do, and does nothing.
+func (c *Copy) PlanApply(ctx context.Context, choice Choice) (Plan, error) {
+	changes, err := c.Changes(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	root, err := c.owners()
+	if err != nil {
+		return Plan{}, err
+	}
+	defer root.Close()
+	infos := map[string]nofollow.Info{}
+	p, err := decide(changes, choice, func(name string) (Entry, error) {
+		e, i, err := theirs(root, name)
+		infos[name] = i
+		return e, err
+	})
+	p.theirs = infos
+	return p, err
+}
+
+// owners opens the folder that was copied, if it is still that one.
+func (c *Copy) owners() (*nofollow.Dir, error) {
+	root, err := nofollow.Walk(c.Folder)
+	if err != nil {
+		return nil, &moved{fmt.Sprintf("the folder %s that was copied cannot be opened: %v", c.Folder, err)}
+	}
+	i, err := root.Stat()
+	if err == nil && (i.Dev != c.Dev || i.Ino != c.Ino) {
+		err = &moved{c.Folder + " is not the folder any more that was copied"}
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
+}
+
+type moved struct{ why string }
+
+func (m *moved) Error() string { return m.why }
+func (m *moved) Hint() string {
+	return "put it back where it was, or take what you need out of the copy by hand"
+}
+
+// check refuses a plan that cannot be carried out whole.
+func (p Plan) check() error {
+	if len(p.Conflicts) > 0 {
+		return &Conflict{p.Conflicts}
+	}
+	if len(p.Refused) > 0 {
+		return &Guarded{p.Refused}
+	}
+	return nil
+}
+
+// maxNamed is how many paths an error names.
+const maxNamed = 20
+
+func names(paths []string) string {
+	paths = slices.Clone(paths)
+	for i := range paths {
+		paths[i] = Shown(paths[i])
+	}
+	if over := len(paths) - maxNamed; over > 0 {
+		return strings.Join(paths[:maxNamed], ", ") + fmt.Sprintf(" and %d more", over)
+	}
+	return strings.Join(paths, ", ")
+}
+
+// Conflict is said of paths that agent and owner have both changed.
+type Conflict struct{ Paths []string }
+
+func (c *Conflict) Error() string {
+	return "changed in your folder too since it was copied, so nothing was applied: " + names(c.Paths)
+}
+func (c *Conflict) Hint() string {
+	return "look at both with `av diff`, bring your folder to the state that you want, and apply again; what is the same in both is no conflict"
+}
+
+// Guarded is said of changes that are not brought back unless that is asked for.
+type Guarded struct{ Changes []Change }
+
+func (g *Guarded) Error() string {
+	var list []string
+	for _, c := range g.Changes {
+		list = append(list, Shown(c.Path)+" ("+c.Guarded+")")
+	}
+	return "nothing was applied, for there are changes that are applied only if you say so: " + names(list)
+}
+func (g *Guarded) Hint() string {
+	return "look at them with `av diff`, then use --include-protected or --skip-protected"
+}
