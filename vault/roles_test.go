@@ -42,6 +42,10 @@ var methods = map[string]method{
 		_, err := v.Credentials(ctx, c)
 		return err
 	}},
+	"Holds": {vault.RoleMember, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
+		_, _, err := v.Holds(ctx, c, vault.NewValue([]byte("a long value")))
+		return err
+	}},
 	"History": {vault.RoleMember, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
 		_, err := v.History(ctx, c, "A")
 		return err

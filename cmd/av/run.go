@@ -90,6 +90,9 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 		return err
 	}
 	environment, err := e.boxEnvironment(f.env)
+	if err == nil && f.isolation == "container" {
+		err = e.checkHandedOn(f.env)
+	}
 	if err != nil {
 		return err
 	}
@@ -156,6 +159,9 @@ func (e *env) runSpec(ctx context.Context, f runFlags, list []catalog.Preset, sp
 	// The vault is opened first of all: without it there is no run, and it may have
 	// to ask for a password before the command takes the terminal.
 	if err := spec.Broker.(*broker).ready(ctx); err != nil {
+		return 0, err
+	}
+	if err := checkHeld(ctx, spec.Broker.(*broker).vault, spec.Env); err != nil {
 		return 0, err
 	}
 	if err := e.tellMissing(ctx, spec.Broker.(*broker).vault, list, f.quiet); err != nil {
