@@ -28,7 +28,8 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 		return 0, err
 	}
 	defer restore()
-	output := b.Streams.join(stdio)
+	output, letGo := b.Streams.join(stdio)
+	defer letGo()
 	watch, unwatch := context.WithCancel(ctx)
 	defer unwatch()
 	torn := netiso.Tether(watch, b.network, b.gate)
@@ -126,11 +127,13 @@ func notStarted(err error, command string) error {
 }
 
 // join copies between our streams and the container's. The channel answers when all
-// output has been written. Input is not waited for: nobody may ever type again.
-func (s Streams) join(stdio *engine.Stdio) <-chan error {
+// output has been written. Input is not waited for: nobody may ever type again. It is let go
+// at the end.
+func (s Streams) join(stdio *engine.Stdio) (written <-chan error, letGo func()) {
+	in, letGo := readUntil(s.In)
 	go func() {
 		// A command that reads nothing more, or has ended, is no error.
-		_, _ = io.Copy(stdio, s.In)
+		_, _ = io.Copy(stdio, in)
 		_ = stdio.CloseWrite()
 	}()
 	output := make(chan error, 1)
@@ -141,5 +144,5 @@ func (s Streams) join(stdio *engine.Stdio) <-chan error {
 			output <- stdio.Split(s.Out, s.Err)
 		}
 	}()
-	return output
+	return output, letGo
 }

@@ -180,6 +180,7 @@ func (e *env) runSpec(ctx context.Context, f runFlags, list []catalog.Preset, sp
 	spec.Watchdog = func(run string, alive *os.File) (*os.Process, error) {
 		return e.startWatchdog(netiso.Run{ID: run, Owner: spec.Owner}, alive)
 	}
+	e.sayWhere(spec.Workspace, spec.Say)
 	if f.isolation == "host" {
 		spec.Say("this command is on the host: it has the proxy's variables, and nothing holds it to them (--isolation=container does)")
 		return runner.Host(ctx, spec, os.Environ())

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/av-project/av/runner"
 	"github.com/av-project/av/runner/hostpath"
+	"github.com/av-project/av/runner/nofollow"
+	"github.com/av-project/av/runner/protect"
 )
 
 // workspaceFlags are what `av run` can be told of files: the workspace, and mounts.
@@ -97,7 +101,45 @@ func (e *env) foundInWorkspace(ctx context.Context, f workspaceFlags, found []ru
 	if !f.strict || n == 0 {
 		return nil
 	}
+	if err := e.offerToRemove(ctx, found); err != nil {
+		return err
+	}
 	return &strictWorkspace{n}
+}
+
+// offerToRemove asks, where somebody can answer, whether to remove what was created. What was
+// changed is for its owner to look at: av has not kept what it was.
+func (e *env) offerToRemove(ctx context.Context, found []runner.Found) error {
+	n := 0
+	for _, one := range found {
+		n += len(one.Created)
+	}
+	if n == 0 || !term.IsTerminal(int(e.stdin.Fd())) || !isTerminal(e.stderr) {
+		return nil
+	}
+	yes, err := e.agreed(ctx, fmt.Sprintf("remove the %s that came out of the box?", count(n, "new file")))
+	if err != nil || !yes {
+		return err
+	}
+	for _, one := range found {
+		left, err := removeCreated(one)
+		if err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			e.tell("not removed, for they changed just now or cannot be: %s", fewOf(left))
+		}
+	}
+	return nil
+}
+
+func removeCreated(f runner.Found) (left []string, err error) {
+	root, err := nofollow.Walk(f.Folder)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", f.Folder, err)
+	}
+	defer root.Close()
+	return protect.Remove(root, f.Folder, f.Report), nil
 }
 
 // maxNamed is how many files of each kind are named at the end of a run.
@@ -132,4 +174,12 @@ func fewOf(names []string) string {
 		return strings.Join(names[:maxNamed], ", ") + fmt.Sprintf(" and %d more", over)
 	}
 	return strings.Join(names, ", ")
+}
+
+// sayWhere says which folder the workspace really is, where one came to it by a link: an agent
+// may have put that into another workspace.
+func (e *env) sayWhere(dir string, say func(string)) {
+	if real, err := filepath.EvalSymlinks(dir); err == nil && real != dir {
+		say("the workspace is " + real + ": " + dir + " leads there by a symbolic link")
+	}
 }
