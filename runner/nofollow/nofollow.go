@@ -231,23 +231,47 @@ func (d *Dir) Readlink(name string) (string, error) {
 	return string(target[:n]), nil
 }
 
-// List gives the names in the folder in no order, up to so many; more tells that there
-// are others.
-func (d *Dir) List(most int) (names []string, more bool, err error) {
+// Name is what a folder says of one thing in it.
+type Name struct {
+	Name string
+	Kind Kind
+}
+
+// List gives what is in the folder in no order, up to so many; more tells that there are
+// others.
+func (d *Dir) List(most int) (list []Name, more bool, err error) {
 	fd, err := retry(func() (int, error) { return unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
 	if err != nil {
 		return nil, false, fmt.Errorf("list a folder: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), ".")
+	// By this name what a file system says nothing of is looked at in this very folder.
+	f := os.NewFile(uintptr(fd), fmt.Sprintf("/dev/fd/%d", fd))
 	defer f.Close()
-	names, err = f.Readdirnames(most + 1)
+	entries, err := f.ReadDir(most + 1)
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	if len(names) > most {
-		return names[:most], true, nil
+	if len(entries) > most {
+		entries, more = entries[:most], true
 	}
-	return names, false, err
+	for _, e := range entries {
+		list = append(list, Name{e.Name(), kindOf(e.Type())})
+	}
+	return list, more, err
+}
+
+func kindOf(m fs.FileMode) Kind {
+	switch {
+	case m.IsRegular():
+		return File
+	case m.IsDir():
+		return Folder
+	case m&fs.ModeSymlink != 0:
+		return Link
+	case m&fs.ModeSocket != 0:
+		return Socket
+	}
+	return Other
 }
 
 // retry is for calls that a signal can interrupt.

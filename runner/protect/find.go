@@ -16,7 +16,7 @@ const (
 	maxFolders = 10_000
 	maxDepth   = 6
 	// maxListed is how many names of one folder are read.
-	maxListed = 20_000
+	maxListed = 10_000
 	// maxRepositories is how many repositories, submodules among them, are looked after.
 	maxRepositories = 256
 )
@@ -49,7 +49,7 @@ func find(root *nofollow.Dir) places {
 		queue = queue[1:]
 		names, more := list(root, at.name)
 		p.partly = p.partly || more
-		if slices.Contains(names, "HEAD") && slices.Contains(names, "objects") && slices.Contains(names, "refs") {
+		if has(names, "HEAD") && has(names, "objects") && has(names, "refs") {
 			p.addGitFolder(root, at.name)
 			if at.name == "" {
 				p.projects = append(p.projects, "")
@@ -58,17 +58,16 @@ func find(root *nofollow.Dir) places {
 		}
 		if (at.name == "" || isProject(names)) && !p.full() {
 			p.projects = append(p.projects, at.name)
-			if at := path.Join(at.name, ".git"); kind(root, at) == nofollow.Folder {
-				p.addGitFolder(root, at)
+			if slices.Contains(names, nofollow.Name{Name: ".git", Kind: nofollow.Folder}) {
+				p.addGitFolder(root, path.Join(at.name, ".git"))
 			}
 		}
 		if at.depth == maxDepth {
 			continue
 		}
-		for _, name := range names {
-			below := path.Join(at.name, name)
-			if name != ".git" && !skipped[name] && kind(root, below) == nofollow.Folder {
-				queue = append(queue, step{below, at.depth + 1})
+		for _, n := range names {
+			if n.Kind == nofollow.Folder && n.Name != ".git" && !skipped[n.Name] {
+				queue = append(queue, step{path.Join(at.name, n.Name), at.depth + 1})
 			}
 		}
 	}
@@ -92,8 +91,8 @@ func (p *places) addGitFolder(root *nofollow.Dir, name string) {
 	trees, more := list(root, path.Join(name, "worktrees"))
 	p.partly = p.partly || more
 	for _, tree := range trees {
-		if at := path.Join(name, "worktrees", tree); kind(root, at) == nofollow.Folder && !p.full() {
-			p.gitFolders = append(p.gitFolders, at)
+		if tree.Kind == nofollow.Folder && !p.full() {
+			p.gitFolders = append(p.gitFolders, path.Join(name, "worktrees", tree.Name))
 		}
 	}
 	p.addModules(root, path.Join(name, "modules"), 0)
@@ -107,9 +106,9 @@ func (p *places) addModules(root *nofollow.Dir, name string, depth int) {
 		return
 	}
 	for _, n := range names {
-		at := path.Join(name, n)
+		at := path.Join(name, n.Name)
 		switch {
-		case kind(root, at) != nofollow.Folder:
+		case n.Kind != nofollow.Folder:
 		case kind(root, path.Join(at, "HEAD")) == nofollow.File:
 			p.addGitFolder(root, at)
 		default:
@@ -118,8 +117,8 @@ func (p *places) addModules(root *nofollow.Dir, name string, depth int) {
 	}
 }
 
-// list gives a folder's names in order; none where it cannot be read.
-func list(root *nofollow.Dir, name string) (names []string, more bool) {
+// list gives what is in a folder in order; nothing where it cannot be read.
+func list(root *nofollow.Dir, name string) (names []nofollow.Name, more bool) {
 	dir, err := root.Dir(name)
 	if err != nil {
 		// What is there and cannot be listed may hold anything.
@@ -127,8 +126,12 @@ func list(root *nofollow.Dir, name string) (names []string, more bool) {
 	}
 	defer dir.Close()
 	names, more, err = dir.List(maxListed)
-	slices.Sort(names)
+	slices.SortFunc(names, func(a, b nofollow.Name) int { return strings.Compare(a.Name, b.Name) })
 	return names, more || err != nil
+}
+
+func has(names []nofollow.Name, name string) bool {
+	return slices.ContainsFunc(names, func(n nofollow.Name) bool { return n.Name == name })
 }
 
 // none is the kind of what is not there.
@@ -165,9 +168,9 @@ func expand(root *nofollow.Dir, dir, pattern string) (paths []string, more bool)
 		return []string{at}, false
 	}
 	names, more := list(root, at)
-	for _, name := range names {
-		if matches(last, name) {
-			paths = append(paths, path.Join(at, name))
+	for _, n := range names {
+		if matches(last, n.Name) {
+			paths = append(paths, path.Join(at, n.Name))
 		}
 	}
 	return paths, more
@@ -178,12 +181,20 @@ func matches(pattern, name string) bool {
 	return ok && err == nil
 }
 
-// isProject tells by the names in a folder whether a tool may take it for a project.
-func isProject(names []string) bool {
-	return slices.ContainsFunc(names, func(name string) bool {
-		return slices.ContainsFunc(Project, func(p Pattern) bool {
-			first, _, _ := strings.Cut(p.Path, "/")
-			return matches(first, name)
+// isProject tells by what is in a folder whether a tool may take it for a project.
+func isProject(names []nofollow.Name) bool {
+	return slices.ContainsFunc(names, func(n nofollow.Name) bool {
+		return slices.ContainsFunc(firsts, func(first string) bool {
+			return first == n.Name || strings.Contains(first, "*") && matches(first, n.Name)
 		})
 	})
 }
+
+// firsts are the first parts of the patterns of a project.
+var firsts = func() (list []string) {
+	for _, p := range Project {
+		first, _, _ := strings.Cut(p.Path, "/")
+		list = append(list, first)
+	}
+	return list
+}()

@@ -137,7 +137,7 @@ func (l *looker) add(at, name string, into map[string]string, depth, hops int) {
 			into[name] = unread
 		}
 		for _, n := range names {
-			l.add(path.Join(at, n), path.Join(name, n), into, depth+1, hops)
+			l.add(path.Join(at, n.Name), path.Join(name, n.Name), into, depth+1, hops)
 		}
 	case i.Kind == nofollow.Link:
 		l.files++

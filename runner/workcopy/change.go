@@ -161,6 +161,9 @@ func digest(root *nofollow.Dir, name string) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), err
 }
 
+// behindLink stands for what is not looked at.
+var behindLink = Entry{Link: "behind a link"}
+
 // theirs is what is at a path of the owner's own folder now. Where a link or a file is in
 // the place of a folder on the way, there is something that nobody changed but the owner.
 func theirs(root *nofollow.Dir, name string) (e Entry, i nofollow.Info, err error) {
@@ -169,7 +172,7 @@ func theirs(root *nofollow.Dir, name string) (e Entry, i nofollow.Info, err erro
 	case errors.Is(err, fs.ErrNotExist):
 		return absent, i, nil
 	case errors.Is(err, nofollow.ErrLink):
-		return Entry{Link: "behind a link"}, i, nil
+		return behindLink, i, nil
 	case err != nil:
 		return absent, i, err
 	case i.Kind == nofollow.Other || i.Kind == nofollow.Socket:

@@ -118,9 +118,13 @@ func entries(root *nofollow.Dir, name string) ([]string, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	names, more, err := dir.List(maxEntries)
+	list, more, err := dir.List(maxEntries)
 	if more {
 		return nil, &tooLarge{}
+	}
+	names := make([]string, len(list))
+	for i, n := range list {
+		names[i] = n.Name
 	}
 	slices.Sort(names)
 	return names, err

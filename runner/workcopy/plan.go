@@ -49,46 +49,35 @@ func decide(changes []Change, choice Choice, at func(string) (Entry, error)) (p 
 			}
 			continue
 		}
-		now, err := at(c.Path)
-		if err != nil {
-			return p, err
+		var now Entry // below a folder that takes another's place there is nothing yet
+		if !made[path.Dir(c.Path)] {
+			if now, err = at(c.Path); err != nil {
+				return p, err
+			}
 		}
 		switch {
-		case now.same(c.Mine):
+		case now.same(c.Mine), now == behindLink && !c.Mine.isThere():
 			p.There++
+			continue
 		case !now.same(c.Base):
 			p.Conflicts = append(p.Conflicts, c.Path)
 			continue
-		case c.Mine.isThere() && !c.Base.isThere():
-			parent := path.Dir(c.Path)
-			if parent != "." && !made[parent] {
-				above, err := at(parent)
-				if err != nil {
-					return p, err
-				}
-				if above.Kind != nofollow.Folder && !becomesFolder(changes, parent) {
-					p.Conflicts = append(p.Conflicts, c.Path)
-					continue
-				}
+		case !c.Base.isThere() && !made[path.Dir(c.Path)] && path.Dir(c.Path) != ".":
+			above, err := at(path.Dir(c.Path))
+			if err != nil {
+				return p, err
 			}
-			p.Do = append(p.Do, c)
-		default:
-			p.Do = append(p.Do, c)
+			if above.Kind != nofollow.Folder {
+				p.Conflicts = append(p.Conflicts, c.Path)
+				continue
+			}
 		}
-		if c.Mine.Kind == nofollow.Folder {
+		p.Do = append(p.Do, c)
+		if c.Mine.Kind == nofollow.Folder && c.Base.Kind != nofollow.Folder {
 			made[c.Path] = true
 		}
 	}
 	return p, nil
-}
-
-func becomesFolder(changes []Change, name string) bool {
-	for _, c := range changes {
-		if c.Path == name {
-			return c.Mine.Kind == nofollow.Folder
-		}
-	}
-	return false
 }
 
 // PlanApply decides what bringing the changes back would do, and does nothing.
