@@ -67,12 +67,15 @@ func (e *env) mounts(list []string, host hostpath.Host) (mounts []hostpath.Mount
 		if err != nil {
 			return nil, err
 		}
-		pinned, err := hostpath.Pin(source)
-		if err == nil {
-			err = host.Judge(hostpath.Mount, pinned.Path)
+		if err := host.Judge(hostpath.Mount, source); err != nil {
+			return nil, err
 		}
+		pinned, err := hostpath.Pin(source)
 		if err != nil {
-			return nil, elseHint(fmt.Errorf("--mount %s: %w", source, err), "name a file or a folder that you can read")
+			return nil, elseHint(fmt.Errorf("--mount: %w", err), "name a file or a folder that you can read")
+		}
+		if err := host.Judge(hostpath.Mount, pinned.Path); err != nil {
+			return nil, err
 		}
 		mounts = append(mounts, hostpath.MountAt{Pinned: pinned, Target: target, ReadOnly: readOnly})
 	}

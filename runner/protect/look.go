@@ -64,7 +64,9 @@ func LookGit(root *nofollow.Dir, path string) Seen {
 	l.seen.Partly = at.partly
 	for _, dir := range at.gitFolders {
 		l.apply(dir, GitFolder)
-		l.seen.Pinned = append(l.seen.Pinned, parents(dir)...)
+		if dir != "" {
+			l.seen.Pinned = append(l.seen.Pinned, parents(dir)...)
+		}
 	}
 	return l.seen
 }
