@@ -46,6 +46,13 @@ var proved = []struct{ id, try, test string }{
 	{"G6", "a terminal that is closed", "cmd/av/TestClosedTerminalEndsTheRun"},
 	{"G10", "a dead run whose stopped containers hold its network", "cmd/av/TestPruneClearsTheDeadAndSparesTheLiving"},
 	{"G11", "a full disk", "cmd/av/TestRunOnAFullDiskFailsCleanly"},
+	{"F1", "a git hook, git's configuration and what else the host's tools would execute: written, renamed, removed, replaced, moved away", "cmd/av/TestBoxCannotChangeWhatTheHostWouldExecute"},
+	{"F1", "the repository of a linked worktree, and a `.git` file that names another folder", "cmd/av/TestGitWorksInALinkedWorktreeAndItsRepositoryIsClosed"},
+	{"F4", "such a file where there was none", "cmd/av/TestWhatCameOutOfTheBoxIsTold"},
+	{"F4", "by a moved folder, a link, another git folder", "runner/protect/TestWhatToolsWouldExecuteIsFoundHoweverItGotThere"},
+	{"F7", "a link to keys that an agent left for the next run", "cmd/av/TestLinkThatAnAgentLeftDoesNotLeadTheNextRunOut"},
+	{"F7", "a mount that is swapped after it was looked at", "cmd/av/TestMountThatIsSwappedAfterItWasLookedAtDoesNotRun"},
+	{"F7", "a way out of the folder when a copy is applied", "runner/workcopy/TestConflictAppliesNothing"},
 	{"", "one wall without the other", "cmd/av/TestEachWallStandsWithoutTheOther"},
 }
 
