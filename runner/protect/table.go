@@ -118,3 +118,28 @@ func matchesEnd(pattern, name string) bool {
 	}
 	return true
 }
+
+// LeadsTo tells whether a path, were it a link, would stand for a folder in which tools look
+// for what they execute.
+func LeadsTo(name string) bool {
+	for _, p := range Project {
+		for at := path.Dir(p.Path); at != "."; at = path.Dir(at) {
+			if matchesEnd(at, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// CoversInGit is Covers for a path below a git folder.
+func CoversInGit(name string) bool {
+	for _, p := range GitFolder {
+		for at := name; at != "."; at = path.Dir(at) {
+			if at == p.Path {
+				return true
+			}
+		}
+	}
+	return false
+}

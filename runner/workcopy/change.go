@@ -40,9 +40,8 @@ func (c *Copy) Changes(ctx context.Context) ([]Change, error) {
 		return nil, fmt.Errorf("look at the copy: %w", err)
 	}
 	changes := changed(c.Base.Tree, mine)
-	seen := protect.Look(root, c.Tree())
 	for i := range changes {
-		changes[i].Guarded = guarded(changes[i], seen)
+		changes[i].Guarded = guarded(changes[i], mine)
 	}
 	return changes, nil
 }
@@ -71,19 +70,42 @@ const (
 	GuardedLink    = "it is a link that leads out of the folder"
 )
 
-func guarded(c Change, seen protect.Seen) string {
+// guarded judges by paths alone, so that nothing can be hidden by being too much to look at.
+func guarded(c Change, mine Tree) string {
 	for at := c.Path; at != "."; at = path.Dir(at) {
 		if path.Base(at) == ".git" {
 			return GuardedGit
 		}
 	}
-	if _, found := seen.Files[c.Path]; found || protect.Covers(c.Path) {
+	link := c.Mine.Kind == nofollow.Link
+	if protect.Covers(c.Path) || link && protect.LeadsTo(c.Path) || inBare(c.Path, mine) {
 		return GuardedProgram
 	}
-	if c.Mine.Kind == nofollow.Link && c.Mine.isThere() && leadsOut(c.Path, c.Mine.Link) {
+	if link && leadsOut(c.Path, c.Mine.Link) {
 		return GuardedLink
 	}
 	return ""
+}
+
+// inBare tells whether git would take commands from a path because the folder that it is
+// in is a repository without a .git.
+func inBare(name string, mine Tree) bool {
+	for at := path.Dir(name); ; at = path.Dir(at) {
+		below := strings.TrimPrefix(name, at+"/")
+		if at == "." {
+			below = name
+		}
+		bare := true
+		for _, part := range []string{"HEAD", "objects", "refs"} {
+			bare = bare && mine[path.Join(at, part)].isThere()
+		}
+		if bare && protect.CoversInGit(below) {
+			return true
+		}
+		if at == "." {
+			return false
+		}
+	}
 }
 
 // leadsOut tells whether a link may lead out of the tree that it is in. Other links on the

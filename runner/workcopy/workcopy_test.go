@@ -207,13 +207,14 @@ func TestWhatToolsWouldExecuteIsAppliedOnlyWhenAskedFor(t *testing.T) {
 	write(t, tree, map[string]string{".envrc": "evil", ".vscode/tasks.json": "evil", "sub/.git/config": "evil", "x/HEAD": "x", "x/objects/y": "", "x/refs/y": "", "x/config": "evil", ".git/hooks/pre-commit": "evil", "edit": "agent"})
 	must(t, os.Symlink(b.outside, filepath.Join(tree, "leads-out")))
 	must(t, os.Symlink("keep", filepath.Join(tree, "leads-in")))
+	must(t, os.Symlink("x", filepath.Join(tree, ".claude")))
 	before := state(t, b.dir)
 	_, err := b.apply(t, RefuseGuarded)
 	g, ok := errors.AsType[*Guarded](err)
 	if !ok {
 		t.Fatalf("%v", err)
 	}
-	for _, name := range []string{".envrc", ".vscode/tasks.json", "x/config", "leads-out"} {
+	for _, name := range []string{".envrc", ".vscode/tasks.json", "x/config", "leads-out", ".claude"} {
 		if !slices.ContainsFunc(g.Changes, func(c Change) bool { return c.Path == name }) {
 			t.Errorf("%s is not guarded", name)
 		}
@@ -223,7 +224,7 @@ func TestWhatToolsWouldExecuteIsAppliedOnlyWhenAskedFor(t *testing.T) {
 	}
 	p, err := b.apply(t, SkipGuarded)
 	must(t, err)
-	for name, there := range map[string]bool{".vscode/tasks.json": false, "sub/.git/config": false, "x/config": false, ".git/hooks/pre-commit": false, "leads-out": false, "leads-in": true, "x/HEAD": true} {
+	for name, there := range map[string]bool{".vscode/tasks.json": false, "sub/.git/config": false, "x/config": false, ".git/hooks/pre-commit": false, "leads-out": false, "leads-in": true, ".claude": false, "x/HEAD": true} {
 		if _, err := os.Lstat(filepath.Join(b.dir, name)); (err == nil) != there {
 			t.Errorf("%s: %v", name, err)
 		}
