@@ -99,6 +99,7 @@ var closedPaths = []string{
 }
 
 func TestBoxCannotChangeWhatTheHostWouldExecute(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	other := workspace(t, map[string]string{"file": "x"}, ".")
 	files := map[string]string{"free": "free", "nested/file": "x"}
@@ -151,6 +152,7 @@ rm -f "$f" 2>/dev/null && echo "removed $f"
 }
 
 func TestWhatCameOutOfTheBoxIsTold(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	dir := workspace(t, map[string]string{"file": "x", ".github/workflows/w.yml": "mine"}, ".")
 	const script = `echo x >.envrc; mkdir -p .vscode x; echo x >.vscode/tasks.json; echo x >x/settings.json; ln -s x .claude; echo x >.git/commondir.new; mv .git/commondir.new .git/commondir
@@ -181,6 +183,7 @@ mv .github old && mkdir -p .github/workflows && echo evil >.github/workflows/w.y
 }
 
 func TestStrictWorkspaceAsksAndRemovesWhatWasCreated(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	dir := workspace(t, map[string]string{"file": "x"}, ".")
 	cmd := exec.Command(av, "run", "--isolation=container", "--strict-workspace", "--", "sh", "-c", "echo x >.envrc; echo x >kept")
@@ -212,6 +215,7 @@ func TestStrictWorkspaceAsksAndRemovesWhatWasCreated(t *testing.T) {
 }
 
 func TestGitWorksInALinkedWorktreeAndItsRepositoryIsClosed(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	repo := workspace(t, map[string]string{"file": "x"}, ".")
 	tree := filepath.Join(filepath.Dir(repo), "tree")
@@ -241,6 +245,7 @@ git worktree prune --expire now; ls `+repo+`/file 2>/dev/null; true`)
 }
 
 func TestReadOnlyWorkspaceAndMountsStayAsTheyAre(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	dir := workspace(t, map[string]string{"file": "x"}, ".")
 	side := filepath.Join(filepath.Dir(dir), "side")
@@ -260,6 +265,7 @@ func TestReadOnlyWorkspaceAndMountsStayAsTheyAre(t *testing.T) {
 // The engine looks a path up again when it mounts it. Here it is swapped in between: while av
 // waits for the master password, after it has looked at the mount.
 func TestMountThatIsSwappedAfterItWasLookedAtDoesNotRun(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	dir := workspace(t, nil)
 	base := filepath.Dir(dir)
@@ -318,6 +324,7 @@ func TestMountThatIsSwappedAfterItWasLookedAtDoesNotRun(t *testing.T) {
 }
 
 func TestLinkThatAnAgentLeftDoesNotLeadTheNextRunOut(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	dir := workspace(t, map[string]string{"file": "x"}, ".")
 	base := filepath.Dir(dir)
@@ -349,6 +356,7 @@ func TestLinkThatAnAgentLeftDoesNotLeadTheNextRunOut(t *testing.T) {
 }
 
 func TestAgentWorksOnACopyUntilItIsApplied(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	ws := workspace(t, map[string]string{"edit": "one\n", "gone": "x", "old/in": "x", ".vscode/tasks.json": "mine", "theirs": "x"}, ".")
 	const script = `echo two >>edit; rm -r gone old; mkdir new; printf 'a\0b' >new/bin; chmod 711 new/bin; ln -s edit link; printf 'esc \033]52;c;x\007\n' >esc
