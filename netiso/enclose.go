@@ -43,7 +43,7 @@ func (g *Gate) Enclose(ctx context.Context, run Run, relay net.Addr, id Identity
 	if err := p.Validate(); err != nil {
 		return err
 	}
-	config := gate.Config{Relay: p.Relay, Canary: nowhere, Params: p.Params(), CA: id.CA, Certificate: id.Certificate, Key: id.Key}
+	config := gate.Config{Relay: p.Relay, Canary: nowhere, Params: p.Params(), CA: id.CA, Certificate: id.Certificate, Key: id.Key, Publish: g.Publish}
 	var canary *Canary
 	if p.Linkless() {
 		config.Socket = socketInGate

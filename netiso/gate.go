@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/av-project/av/netiso/engine"
 	"github.com/av-project/av/netiso/firewall"
 	"github.com/av-project/av/netiso/gate"
+	"github.com/av-project/av/netiso/link"
 )
 
 const (
@@ -36,6 +38,9 @@ const (
 
 // Gate is the container that holds a run's network namespace.
 type Gate struct {
+	// Publish are the ports of the box that Carry may be asked for. Set before Enclose.
+	Publish []uint16
+
 	engine *engine.Engine
 	id     string
 	stdio  *engine.Stdio
@@ -43,6 +48,9 @@ type Gate struct {
 	done   chan struct{} // closed when the gate has ended, and exit says how
 	log    *tailBuffer
 	output sync.WaitGroup
+	// link joins us to the gate where the run wants one; linked is closed when it is there.
+	link   *link.Link
+	linked chan struct{}
 	// plan and raised are the walls: those meant, and what the gate reported of them.
 	plan   firewall.Plan
 	raised gate.Report
@@ -82,7 +90,7 @@ func CreateGate(ctx context.Context, e *engine.Engine, run Run, image string, fi
 	if err != nil {
 		return nil, err
 	}
-	return &Gate{engine: e, id: id, log: &tailBuffer{max: 4096}}, nil
+	return &Gate{engine: e, id: id, log: &tailBuffer{max: 4096}, linked: make(chan struct{})}, nil
 }
 
 // NoNetwork is the engine's name for no network.
@@ -118,16 +126,18 @@ func (g *Gate) Start(ctx context.Context, config gate.Config) (gate.Report, erro
 	if _, err := g.stdio.Write(append(line, '\n')); err != nil {
 		return gate.Report{}, fmt.Errorf("hand the gate its configuration: %w", err)
 	}
-	return g.report(ctx, stdout)
+	return g.report(ctx, config, stdout)
 }
 
-func (g *Gate) report(ctx context.Context, stdout *io.PipeReader) (gate.Report, error) {
+func (g *Gate) report(ctx context.Context, config gate.Config, stdout *io.PipeReader) (gate.Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, reportTimeout, errors.New("the gate does not report"))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { stdout.CloseWithError(context.Cause(ctx)) })
 	defer stop()
 	var report gate.Report
-	line, err := bufio.NewReader(io.LimitReader(stdout, maxReport)).ReadBytes('\n')
+	limited := &io.LimitedReader{R: stdout, N: maxReport}
+	reader := bufio.NewReader(limited)
+	line, err := reader.ReadBytes('\n')
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx) // a pipe tells only its other end why it was closed
 	}
@@ -140,8 +150,8 @@ func (g *Gate) report(ctx context.Context, stdout *io.PipeReader) (gate.Report, 
 	if err := json.Unmarshal(line, &report); err != nil {
 		return report, fmt.Errorf("read the gate's report: %w", err)
 	}
-	// Nothing more is expected; what comes is read so that the gate cannot block on it.
-	g.output.Go(func() { _, _ = io.Copy(io.Discard, stdout) })
+	limited.N = math.MaxInt64
+	g.joinGate(config, stdout, reader)
 	if report.Error != "" {
 		return report, errors.New(report.Error)
 	}
@@ -153,6 +163,9 @@ func (g *Gate) Done() <-chan struct{} { return g.done }
 
 // Failure is how the gate ended, once it has.
 func (g *Gate) Failure() error {
+	if g.link != nil && errors.Is(g.link.Err(), link.ErrRules) {
+		return fmt.Errorf("the gate was ended: %w", g.link.Err())
+	}
 	if g.exit.Err != nil {
 		return fmt.Errorf("the gate was lost: %w", g.exit.Err)
 	}

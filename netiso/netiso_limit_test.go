@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/av-project/av/netiso/gate"
 )
 
 func TestReportOfTheGateIsReadUpToItsCeiling(t *testing.T) {
@@ -16,7 +18,7 @@ func TestReportOfTheGateIsReadUpToItsCeiling(t *testing.T) {
 			_, _ = io.WriteString(in, "{"+strings.Repeat(" ", size-3)+"}\n")
 			in.Close()
 		}()
-		_, err := g.report(t.Context(), out)
+		_, err := g.report(t.Context(), gate.Config{}, out)
 		out.Close()
 		g.output.Wait()
 		return err
@@ -40,7 +42,7 @@ func TestGateThatDoesNotReportIsGivenUpInTime(t *testing.T) {
 				in.Close()
 			}()
 			began := time.Now()
-			_, err := g.report(t.Context(), out)
+			_, err := g.report(t.Context(), gate.Config{}, out)
 			if inTime := late < reportTimeout; inTime != (err == nil) ||
 				!inTime && (!strings.Contains(err.Error(), "the gate does not report") || time.Since(began) != reportTimeout) {
 				t.Errorf("a report after %v: %v after %v", late, err, time.Since(began))

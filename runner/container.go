@@ -41,6 +41,8 @@ type box struct {
 	host    hostpath.Host
 	placed  placed
 
+	published *publisher
+
 	// uncertain: a request to the engine was given up, and may still be carried out.
 	uncertain atomic.Bool
 }
@@ -63,6 +65,9 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 	}
 	b := &box{Spec: spec, engine: eng, run: netiso.NewRun(spec.Owner), host: host}
 	b.Relay = spec.Relay.choose(spec.HostWalls, confined())
+	if b.published, err = listenPublished(spec.Publish); err != nil {
+		return 0, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	started := interruptible(spec.Signals, cancel)
@@ -72,9 +77,13 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 		err = cause
 	}
 	if err == nil {
+		b.publish(ctx)
 		code, err = b.agent.follow(ctx, b)
 	}
 	cancel(errRunOver)
+	if all := b.published.stop(); b.Published != nil {
+		b.Published(all)
+	}
 	err = errors.Join(err, b.takeDown())
 	return code, errors.Join(err, b.compare())
 }
@@ -257,6 +266,7 @@ func (b *box) createGate(ctx context.Context) error {
 		return err
 	}
 	b.gate = gate
+	b.gate.Publish = b.published.boxPorts()
 	b.undo.add(rankGate, gate.Remove)
 	return ctx.Err()
 }

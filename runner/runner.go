@@ -69,6 +69,9 @@ type Spec struct {
 	// runs only.
 	Pool netip.Prefix
 
+	// Publish are ports of the box that are reached on this machine. Container runs only.
+	Publish []Publish
+
 	// Program is the path of av's own binary.
 	Program string
 	Broker  Broker
@@ -81,6 +84,8 @@ type Spec struct {
 	// Refused is told at the end what the walls have stopped, and what kept that from
 	// being read, see netiso.Gate. Container runs only.
 	Refused func(netiso.Refused, error)
+	// Published is told at the end what went through the published ports.
+	Published func([]Published)
 	// Watchdog starts the process that takes the run apart when this one dies. It
 	// is told the run's id, and watches its standard input.
 	Watchdog func(run string, alive *os.File) (*os.Process, error)

@@ -19,22 +19,23 @@ const maxReceiptHosts = 1000
 // receipt is what is left of a run for whoever was not there: a CI job, an auditor. It
 // holds no secret: of the command there is its name alone, for arguments may be one.
 type receipt struct {
-	Run       string     `json:"run"`
-	Isolation string     `json:"isolation"`
-	Command   string     `json:"command"`
-	Image     string     `json:"image,omitempty"`
-	Began     time.Time  `json:"began"`
-	Ended     time.Time  `json:"ended"`
-	ExitCode  int        `json:"exit_code"`
-	Error     string     `json:"error,omitempty"` // of av's own
-	Requests  int        `json:"requests"`
-	Denied    int        `json:"denied"`
-	Lost      int        `json:"lost"`     // records that could not be written
-	NotKept   int        `json:"not_kept"` // requests beyond those that are recorded
-	BytesOut  int64      `json:"bytes_out"`
-	BytesIn   int64      `json:"bytes_in"`
-	Hosts     []hostSeen `json:"hosts"`
-	MoreHosts int        `json:"more_hosts,omitempty"`
+	Run       string          `json:"run"`
+	Isolation string          `json:"isolation"`
+	Command   string          `json:"command"`
+	Image     string          `json:"image,omitempty"`
+	Began     time.Time       `json:"began"`
+	Ended     time.Time       `json:"ended"`
+	ExitCode  int             `json:"exit_code"`
+	Error     string          `json:"error,omitempty"` // of av's own
+	Requests  int             `json:"requests"`
+	Denied    int             `json:"denied"`
+	Lost      int             `json:"lost"`     // records that could not be written
+	NotKept   int             `json:"not_kept"` // requests beyond those that are recorded
+	BytesOut  int64           `json:"bytes_out"`
+	BytesIn   int64           `json:"bytes_in"`
+	Hosts     []hostSeen      `json:"hosts"`
+	MoreHosts int             `json:"more_hosts,omitempty"`
+	Published []publishedPort `json:"published,omitempty"`
 	// Both are null where they could not be read.
 	Refused     *stopped `json:"refused"`
 	HostDropped *int64   `json:"host_dropped"` // packets that got past the walls in the box

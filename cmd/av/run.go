@@ -33,6 +33,7 @@ type runFlags struct {
 	receipt   string
 	linkFlags
 	workspaceFlags
+	publish publishFlags
 }
 
 func runCommand(e *env) *cobra.Command {
@@ -78,6 +79,7 @@ credentials out of the command's environment, and does not hold it to anything.
 	flags.StringVar(&f.unmatched, "unmatched", "", "hosts that no service names: `deny` (default in a container) or allow (default on the host)")
 	limitFlag(c, &f.limits)
 	f.linkFlags.add(flags, e.getenv(relayVariable))
+	f.publish.add(c)
 	flags.StringVar(&f.receipt, "receipt", "", "write to `FILE`, as JSON, what the run asked of the world and how it ended")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
 	return inVault(c)
@@ -86,6 +88,10 @@ credentials out of the command's environment, and does not hold it to anything.
 // run is `av run`: the flags are made sense of before anything is opened or made.
 func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	grant, list, err := f.grant()
+	if err != nil {
+		return err
+	}
+	publish, err := f.publish.check(f.isolation)
 	if err != nil {
 		return err
 	}
@@ -123,7 +129,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 
 	broker := &broker{open: e.openVault, grant: grant, way: way, logger: e.logger()}
 	spec.Home, spec.Command, spec.Env, spec.Image, spec.Pool, spec.HostWalls, spec.Relay = e.home, command, environment, f.image, pool, hostWalls[f.hostWalls], relays[f.relay]
-	spec.Broker = broker
+	spec.Broker, spec.Publish = broker, publish
 	spec.Streams = runner.Streams{In: e.stdin, Out: e.stdout, Err: e.stderr, Term: e.getenv("TERM")}
 	spec.Signals = signals
 	spec.Say = func(text string) { e.say(f.quiet, text) }
@@ -131,7 +137,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	spec.Copied = func(made *workcopy.Copy, changes int) { e.copied(f.quiet, made, changes) }
 	spec.Protected = func(one runner.Found) { found = append(found, one) }
 	r := receipt{Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
-	spec.Refused = r.stop
+	spec.Refused, spec.Published = r.stop, r.publish
 	code, err := e.runSpec(ctx, f, list, spec)
 	summary, failed := broker.summary(ctx)
 	if broker.run != "" && (err == nil || failed != nil) {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/av-project/av/netiso/link"
 )
 
 // What the gate is inside its namespace. The firewall's plan and the agent's
@@ -48,6 +50,11 @@ type Config struct {
 	// Script is the path of init-firewall.sh, Params its environment.
 	Script string
 	Params []string
+	// Publish are the ports of the box that av may connect to over the gate's own
+	// standard streams.
+	Publish []uint16
+	// Stream: the relay is reached over these too, and not at an address.
+	Stream bool
 }
 
 // Report is what the gate answers, as one line of JSON on its standard output,
@@ -116,8 +123,9 @@ func Run(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := json.NewEncoder(out).Encode(report); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
+	gone := server.openLink(config, after(input, in), out)
 	go func() {
-		_, _ = io.Copy(io.Discard, in)
+		<-gone
 		cancel()
 	}()
 	return server.serve(ctx)
@@ -141,13 +149,20 @@ type server struct {
 	proxy   net.Listener
 	catch   *net.TCPListener
 	closers []io.Closer
-	probe   time.Duration  // for one attempt at a door, probeTimeout
-	group   errgroup.Group // everything that serves; serve waits for it
+	probe   time.Duration // for one attempt at a door, probeTimeout
+	places  int64         // for connections of the agent
+	// link joins the gate to av where the run wants one, published what av may reach by it.
+	link      *link.Link
+	published []uint16
+	group     errgroup.Group // everything that serves; serve waits for it
 }
 
 // newServer opens the listeners while the gate may still use low ports.
 func newServer(c Config) (_ *server, err error) {
-	s := &server{names: newNames(maxNames), probe: probeTimeout}
+	s := &server{names: newNames(maxNames), probe: probeTimeout, places: maxConns}
+	if c.Stream {
+		s.places = maxStreamed
+	}
 	defer func() {
 		if err != nil {
 			s.close()

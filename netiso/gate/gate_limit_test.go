@@ -229,7 +229,7 @@ func TestConnectionsOfTheAgentAreBounded(t *testing.T) {
 		}
 	}()
 	r := &relay{network: "tcp4", address: mute.Addr().String(), config: &tls.Config{ServerName: ProxyName}, patience: time.Minute}
-	s := &server{relay: r, names: newNames(8), proxy: listen(), catch: listen()}
+	s := &server{relay: r, names: newNames(8), proxy: listen(), catch: listen(), places: maxConns}
 	s.closers = []io.Closer{s.proxy, s.catch}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)

@@ -30,6 +30,8 @@ type relay struct {
 	network, address string // of the proxy, as net.Dial takes them
 	config           *tls.Config
 	patience         time.Duration // for one dial, relayTimeout
+	// stream opens a connection over the link, where that is how the proxy is reached.
+	stream func() (net.Conn, error)
 }
 
 func newRelay(c Config) (*relay, error) {
@@ -59,7 +61,7 @@ func newRelay(c Config) (*relay, error) {
 func (r *relay) dial(ctx context.Context) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, r.network, r.address)
+	conn, err := r.raw(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +71,13 @@ func (r *relay) dial(ctx context.Context) (*tls.Conn, error) {
 		return nil, fmt.Errorf("handshake with the proxy: %w", err)
 	}
 	return secure, nil
+}
+
+func (r *relay) raw(ctx context.Context) (net.Conn, error) {
+	if r.stream != nil {
+		return r.stream()
+	}
+	return new(net.Dialer).DialContext(ctx, r.network, r.address)
 }
 
 // carry takes a connection that the agent opened to the proxy port, and lets the

@@ -18,6 +18,10 @@ var netip127 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 // within the 64 MiB that the gate's container has.
 const maxConns = 384
 
+// maxStreamed is the same where the relay is reached over the link: each connection then
+// has a window of it here as well, which is full when the agent does not read.
+const maxStreamed = 160
+
 // acceptPause keeps a lack of files from becoming a busy loop.
 const acceptPause = 5 * time.Millisecond
 
@@ -30,7 +34,7 @@ func (s *server) serveNames() {
 
 // serve carries connections until ctx ends, then closes them and waits.
 func (s *server) serve(ctx context.Context) error {
-	places := semaphore.NewWeighted(maxConns)
+	places := semaphore.NewWeighted(s.places)
 	carry := func(listener net.Listener, one func(*net.TCPConn)) func() error {
 		return func() error {
 			return acceptLoop(listener, func(conn net.Conn) {
@@ -55,8 +59,14 @@ func (s *server) serve(ctx context.Context) error {
 		}
 		s.relay.carryTo(ctx, conn, s.named(target))
 	}))
+	if s.link != nil {
+		s.group.Go(func() error { return s.serveCalls(ctx) })
+	}
 	s.group.Go(func() error {
 		<-ctx.Done()
+		if s.link != nil {
+			s.link.Close()
+		}
 		s.close()
 		return nil
 	})
