@@ -22,9 +22,6 @@ const (
 	dialTimeout = 20 * time.Second
 )
 
-// MaxPublished is how many connections to published ports a run carries at a time.
-const MaxPublished = gate.MaxCalls
-
 // Reserved tells whether a port of the box is the gate's, and cannot be published.
 func Reserved(port uint16) bool { return gate.Reserved(port) }
 

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
-
-	"github.com/av-project/av/netiso"
 )
 
 // Publish is a port of the box that is reached on the host's own loopback, and from
@@ -29,6 +27,10 @@ type Published struct {
 	Connections       int
 	BytesIn, BytesOut int64 // into the box and out of it
 }
+
+// maxPublished is how many connections to published ports are carried at a time. A gate
+// takes no more.
+const maxPublished = 64
 
 // acceptPause keeps a lack of files from becoming a busy loop.
 const acceptPause = 5 * time.Millisecond
@@ -51,7 +53,7 @@ type publishedPort struct {
 // listenPublished takes the ports on the host, all of them or none. Connections wait from
 // then on, and are carried once the box is closed and proved.
 func listenPublished(ports []Publish) (*publisher, error) {
-	p := &publisher{ports: make([]publishedPort, len(ports)), places: semaphore.NewWeighted(netiso.MaxPublished)}
+	p := &publisher{ports: make([]publishedPort, len(ports)), places: semaphore.NewWeighted(maxPublished)}
 	for i, want := range ports {
 		address := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), want.Host)
 		listener, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(address))

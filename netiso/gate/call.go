@@ -100,12 +100,12 @@ func (s *server) reach(ctx context.Context, purpose uint16) (*net.TCPConn, error
 	if Reserved(purpose) || !slices.Contains(s.published, purpose) {
 		return nil, fmt.Errorf("port %d is not published", purpose)
 	}
-	return dialBox(ctx, purpose)
+	return dialBox(ctx, purpose, callTimeout)
 }
 
 // dialBox connects to a server in the box, on either loopback address.
-func dialBox(ctx context.Context, port uint16) (*net.TCPConn, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+func dialBox(ctx context.Context, port uint16, patience time.Duration) (*net.TCPConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", netip.AddrPortFrom(netip127, port).String())
 	if err != nil {

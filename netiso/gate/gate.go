@@ -159,10 +159,7 @@ type server struct {
 
 // newServer opens the listeners while the gate may still use low ports.
 func newServer(c Config) (_ *server, err error) {
-	s := &server{names: newNames(maxNames), probe: probeTimeout, places: maxConns}
-	if c.Stream {
-		s.places = maxStreamed
-	}
+	s := &server{names: newNames(maxNames), probe: probeTimeout, places: places(c)}
 	defer func() {
 		if err != nil {
 			s.close()

@@ -22,6 +22,14 @@ const maxConns = 384
 // has a window of it here as well, which is full when the agent does not read.
 const maxStreamed = 160
 
+// places is how many connections of the agent are carried at a time.
+func places(c Config) int64 {
+	if c.Stream {
+		return maxStreamed
+	}
+	return maxConns
+}
+
 // acceptPause keeps a lack of files from becoming a busy loop.
 const acceptPause = 5 * time.Millisecond
 
