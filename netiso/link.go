@@ -3,7 +3,6 @@ package netiso
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"time"
@@ -69,15 +68,6 @@ func (r *relayListener) Accept() (net.Conn, error) {
 
 func (r *relayListener) Close() error   { close(r.closed); return nil }
 func (r *relayListener) Addr() net.Addr { return link.Addr{} }
-
-// tryRelay has the gate reach the proxy over the link, as the run.
-func (g *Gate) tryRelay(ctx context.Context) error {
-	conn, err := g.call(ctx, gate.TryRelay)
-	if err != nil {
-		return fmt.Errorf("the relay cannot be reached: %w", err)
-	}
-	return conn.Close()
-}
 
 // call opens a connection over the link and waits until the gate has reached what it is
 // for.
