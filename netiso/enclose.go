@@ -8,6 +8,7 @@ import (
 
 	"github.com/av-project/av/netiso/firewall"
 	"github.com/av-project/av/netiso/gate"
+	"github.com/av-project/av/netiso/link"
 )
 
 // Identity is who a run is towards the proxy, and how it knows the proxy.
@@ -37,7 +38,8 @@ var nowhere = netip.MustParseAddrPort("203.0.113.1:9")
 
 // Enclose starts the gate, has it put up the walls, and verifies them against the
 // plan. When it returns nil the walls stand, and not before. relay is where the proxy
-// listens: on the run's bridge, or the socket that the gate was created with.
+// listens: on the run's bridge, at the socket that the gate was created with, or at the
+// gate's own Relay.
 func (g *Gate) Enclose(ctx context.Context, run Run, relay net.Addr, id Identity, scriptSHA256 string) error {
 	p := plan(run, relay)
 	if err := p.Validate(); err != nil {
@@ -45,9 +47,11 @@ func (g *Gate) Enclose(ctx context.Context, run Run, relay net.Addr, id Identity
 	}
 	config := gate.Config{Relay: p.Relay, Canary: nowhere, Params: p.Params(), CA: id.CA, Certificate: id.Certificate, Key: id.Key, Publish: g.Publish}
 	var canary *Canary
-	if p.Linkless() {
+	switch _, config.Stream = relay.(link.Addr); {
+	case config.Stream:
+	case p.Linkless():
 		config.Socket = socketInGate
-	} else {
+	default:
 		var err error
 		if canary, err = NewCanary(p.Relay.Addr()); err != nil {
 			return err
@@ -59,11 +63,32 @@ func (g *Gate) Enclose(ctx context.Context, run Run, relay net.Addr, id Identity
 	if err == nil {
 		err = Verify(p, scriptSHA256, report, canary)
 	}
+	if err == nil && config.Stream {
+		err = g.tryRelay(ctx)
+	}
 	if err != nil {
 		return &notEnclosed{err}
 	}
 	g.plan, g.raised = p, report
 	return nil
+}
+
+// tryRelay has the gate reach the proxy over the link, which begins only after its report.
+func (g *Gate) tryRelay(ctx context.Context) error {
+	conn, err := g.call(ctx, gate.TryRelay)
+	if err != nil {
+		return fmt.Errorf("the relay cannot be reached: %w", err)
+	}
+	conn.Break()
+	return nil
+}
+
+// Open starts the gate without any walls: it serves names and connections, and holds
+// nothing back. It is for looking whether the walls are what is in a program's way.
+func (g *Gate) Open(ctx context.Context, relay net.Addr, id Identity) error {
+	config := gate.Config{NoWalls: true, Relay: relay.(*net.TCPAddr).AddrPort(), CA: id.CA, Certificate: id.Certificate, Key: id.Key, Publish: g.Publish}
+	_, err := g.Start(ctx, config)
+	return err
 }
 
 // notEnclosed is a box whose walls could not be proved. Nothing is run in it.

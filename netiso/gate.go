@@ -59,18 +59,22 @@ type Gate struct {
 // GateFiles are the files of the host that a gate is given.
 type GateFiles struct {
 	Script string // init-firewall.sh
-	// Socket is where the relay listens; empty for a relay on the run's network.
+	// Socket is where the relay listens; empty for another relay.
 	Socket string
+	// Stream: the relay is what the gate opens over the link, see Gate.Relay.
+	Stream bool
 }
 
-// CreateGate creates the gate's container, with its files mounted read-only. With a
-// socket it is on no network at all; without one it is on the run's, which need not be
-// there yet. It does not start it.
+// CreateGate creates the gate's container, with its files mounted read-only. It is on no
+// network at all, or, where the relay is neither a socket nor a stream, on the run's, which
+// need not be there yet. It does not start it.
 func CreateGate(ctx context.Context, e *engine.Engine, run Run, image string, files GateFiles) (*Gate, error) {
 	network, dns := run.Network(), []string(nil)
 	binds := []engine.Bind{{Source: files.Script, Target: scriptInGate, ReadOnly: true}}
-	if files.Socket != "" {
+	if files.Socket != "" || files.Stream {
 		network, dns = NoNetwork, []string{engineDNS}
+	}
+	if files.Socket != "" {
 		binds = append(binds, engine.Bind{Source: files.Socket, Target: socketInGate, ReadOnly: true})
 	}
 	id, err := e.CreateContainer(ctx, engine.Container{

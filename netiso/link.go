@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/av-project/av/netiso/gate"
@@ -54,6 +55,7 @@ func (g *Gate) Relay() net.Listener {
 
 type relayListener struct {
 	gate   *Gate
+	once   sync.Once
 	closed chan struct{}
 }
 
@@ -63,10 +65,19 @@ func (r *relayListener) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	case <-r.gate.linked:
 	}
-	return r.gate.link.AcceptUntil(r.closed)
+	conn, err := r.gate.link.AcceptUntil(r.closed)
+	if err != nil {
+		// A gate that has ended opens nothing more: that is told elsewhere.
+		<-r.closed
+		return nil, net.ErrClosed
+	}
+	return conn, nil
 }
 
-func (r *relayListener) Close() error   { close(r.closed); return nil }
+func (r *relayListener) Close() error {
+	r.once.Do(func() { close(r.closed) })
+	return nil
+}
 func (r *relayListener) Addr() net.Addr { return link.Addr{} }
 
 // call opens a connection over the link and waits until the gate has reached what it is

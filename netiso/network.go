@@ -75,6 +75,15 @@ type Network struct {
 // CreateNetwork makes the run's network on a free subnet of pool, which is DefaultPool
 // where it is zero.
 func CreateNetwork(ctx context.Context, e *engine.Engine, run Run, pool netip.Prefix) (*Network, error) {
+	return createNetwork(ctx, e, run, pool, true)
+}
+
+// CreateOpenNetwork makes one that leads to wherever the host does, for Gate.Open.
+func CreateOpenNetwork(ctx context.Context, e *engine.Engine, run Run, pool netip.Prefix) (*Network, error) {
+	return createNetwork(ctx, e, run, pool, false)
+}
+
+func createNetwork(ctx context.Context, e *engine.Engine, run Run, pool netip.Prefix, internal bool) (*Network, error) {
 	if !pool.IsValid() {
 		pool = DefaultPool
 	}
@@ -89,7 +98,7 @@ func CreateNetwork(ctx context.Context, e *engine.Engine, run Run, pool netip.Pr
 		}
 		gateway := subnet.Addr().Next()
 		id, err := e.CreateNetwork(ctx, engine.Network{
-			Name: run.Network(), Bridge: run.Bridge(), Subnet: subnet, Gateway: gateway, Labels: run.Labels(),
+			Name: run.Network(), Bridge: run.Bridge(), Subnet: subnet, Gateway: gateway, Labels: run.Labels(), Internal: internal,
 		})
 		if err == nil {
 			return &Network{engine: e, id: id, Subnet: subnet, Gateway: gateway}, nil

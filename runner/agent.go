@@ -48,7 +48,7 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	uid, gid, err := boxUser(b.Workspace)
+	uid, gid, err := boxUser(b.Workspace, b.traits.Rootless)
 	if err != nil {
 		return err
 	}

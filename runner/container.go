@@ -22,6 +22,7 @@ import (
 type box struct {
 	Spec
 	engine *engine.Engine
+	traits engine.Traits
 	run    netiso.Run
 	undo   undo
 
@@ -64,7 +65,9 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 		return 0, err
 	}
 	b := &box{Spec: spec, engine: eng, run: netiso.NewRun(spec.Owner), host: host}
-	b.Relay = spec.Relay.choose(spec.HostWalls, confined())
+	if err := b.chooseRelay(ctx); err != nil {
+		return 0, err
+	}
 	if b.published, err = listenPublished(spec.Publish); err != nil {
 		return 0, err
 	}
@@ -77,6 +80,7 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 		err = cause
 	}
 	if err == nil {
+		b.tellWalls()
 		b.publish(ctx)
 		code, err = b.agent.follow(ctx, b)
 	}
@@ -261,7 +265,7 @@ func (b *box) createGate(ctx context.Context) error {
 	}
 	create, done := b.creating(ctx)
 	defer done()
-	gate, err := netiso.CreateGate(create, b.engine, b.run, b.gateImage, netiso.GateFiles{Script: script, Socket: b.socket})
+	gate, err := netiso.CreateGate(create, b.engine, b.run, b.gateImage, netiso.GateFiles{Script: script, Socket: b.socket, Stream: b.Relay == RelayStream})
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 // placeCopy copies the workspace and puts the copy in its place. Nothing in it has to be
 // closed to the box: what the host would execute comes back only if its owner says so.
 func (b *box) placeCopy(ctx context.Context) error {
-	uid, gid, err := boxUser(b.Workspace)
+	uid, gid, err := boxUser(b.Workspace, false)
 	if err != nil {
 		return err
 	}

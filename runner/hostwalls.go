@@ -13,7 +13,7 @@ import (
 // createKeeper creates the container that keeps the walls on the host for a user who may
 // not change the host's rules. Who may has no use for it.
 func (b *box) createKeeper(ctx context.Context) error {
-	if b.HostWalls == WallsOff || netiso.MayRaiseHostWalls() {
+	if b.HostWalls == WallsOff || b.NoFirewall || netiso.MayRaiseHostWalls() {
 		return nil
 	}
 	image, err := b.builder().Gate(ctx)
@@ -33,7 +33,7 @@ func (b *box) createKeeper(ctx context.Context) error {
 
 // raiseHostWalls puts up the second lock, as far as it is wanted.
 func (b *box) raiseHostWalls(ctx context.Context, relay net.Addr) error {
-	if b.HostWalls == WallsOff || b.keeper == nil && !netiso.MayRaiseHostWalls() {
+	if b.HostWalls == WallsOff || b.NoFirewall || b.keeper == nil && !netiso.MayRaiseHostWalls() {
 		return nil
 	}
 	walls, err := netiso.RaiseHostWalls(ctx, b.run, relay, b.keeper)

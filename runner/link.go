@@ -10,6 +10,7 @@ import (
 
 	"github.com/av-project/av/images"
 	"github.com/av-project/av/netiso"
+	"github.com/av-project/av/netiso/engine"
 )
 
 // Relay says how the gate reaches the proxy, and with it whether the box has a link.
@@ -24,19 +25,58 @@ const (
 	// RelayBridge: on the gateway address of a network of the run's own, with walls on the
 	// host as a second lock.
 	RelayBridge
+	// RelayStream: over the stream by which av is attached to the gate anyway. The box has
+	// no link here either. It is for engines that share no files with us that one could
+	// connect to.
+	RelayStream
 )
 
 // choose settles what RelayAuto left open. confined: containers may not use the sockets
 // of the host's programs. Who requires walls on the host requires something that they
 // are walls of.
-func (r Relay) choose(walls HostWalls, confined bool) Relay {
+func (r Relay) choose(walls HostWalls, confined bool, t engine.Traits) (Relay, error) {
+	if t.Desktop || t.Rootless {
+		if r == RelayBridge || walls == WallsRequire {
+			return 0, errNoBridge
+		}
+		if r == RelayAuto && t.Desktop {
+			return RelayStream, nil
+		}
+	}
 	switch {
 	case r != RelayAuto:
-		return r
+		return r, nil
+	case confined && t.Rootless:
+		return RelayStream, nil
 	case confined || walls == WallsRequire:
-		return RelayBridge
+		return RelayBridge, nil
 	}
-	return RelaySocket
+	return RelaySocket, nil
+}
+
+// chooseRelay settles how this run's gate reaches the proxy.
+func (b *box) chooseRelay(ctx context.Context) (err error) {
+	if b.NoFirewall {
+		b.Relay = RelayBridge
+		return nil
+	}
+	if b.traits, err = b.engine.Traits(ctx); err != nil {
+		return err
+	}
+	b.Relay, err = b.Relay.choose(b.HostWalls, confined(), b.traits)
+	return err
+}
+
+var errNoBridge = &noBridge{}
+
+// noBridge is an engine whose bridges are not this machine's.
+type noBridge struct{}
+
+func (*noBridge) Error() string {
+	return "this Docker engine's bridges are not this machine's: it runs without root, or in a virtual machine"
+}
+func (*noBridge) Hint() string {
+	return "leave --relay=bridge and --host-walls=require out: the box then has no link that could be walled"
 }
 
 // confined tells whether SELinux is enforced: its policy for containers lets them speak
@@ -49,7 +89,10 @@ func confined() bool {
 // enclose makes the namespace, and returns nil when its walls stand and are proved.
 func (b *box) enclose(ctx context.Context) error {
 	prove := b.encloseAlone
-	if b.Relay == RelayBridge {
+	switch {
+	case b.NoFirewall:
+		return b.encloseOnBridge(ctx)
+	case b.Relay == RelayBridge:
 		prove = b.encloseOnBridge
 	}
 	if err := prove(ctx); err != nil {
@@ -62,16 +105,23 @@ func (b *box) enclose(ctx context.Context) error {
 // encloseAlone makes a namespace that has no link to anything.
 func (b *box) encloseAlone(ctx context.Context) (err error) {
 	// Before the gate, which is given the socket's file.
-	if b.relay, b.socket, err = netiso.ListenSocket(b.lease.Dir); err != nil {
-		return err
+	if b.Relay == RelaySocket {
+		if b.relay, b.socket, err = netiso.ListenSocket(b.lease.Dir); err != nil {
+			return err
+		}
 	}
 	err = together(
 		func() error { return b.openSession(ctx) },
 		func() error { return b.createGate(ctx) },
 	)
 	if err != nil {
-		b.relay.Close() // nobody serves it yet
+		if b.relay != nil {
+			b.relay.Close() // nobody serves it yet
+		}
 		return err
+	}
+	if b.Relay == RelayStream {
+		b.relay = b.gate.Relay()
 	}
 	return b.proveWalls(ctx)
 }
@@ -105,13 +155,20 @@ func (b *box) encloseOnBridge(ctx context.Context) error {
 // proveWalls lets the proxy serve the relay, and the gate put up and try its walls.
 func (b *box) proveWalls(ctx context.Context) error {
 	b.undo.add(rankRelay, serve(ctx, b.session, b.relay))
+	if b.NoFirewall {
+		return b.gate.Open(ctx, b.relay.Addr(), b.session.Identity())
+	}
 	return b.gate.Enclose(ctx, b.run, b.relay.Addr(), b.session.Identity(), images.FirewallScriptSHA256())
 }
 
 func (b *box) createNetwork(ctx context.Context) error {
 	create, done := b.creating(ctx)
 	defer done()
-	network, err := netiso.CreateNetwork(create, b.engine, b.run, b.Pool)
+	make := netiso.CreateNetwork
+	if b.NoFirewall {
+		make = netiso.CreateOpenNetwork
+	}
+	network, err := make(create, b.engine, b.run, b.Pool)
 	if err != nil {
 		return err
 	}

@@ -63,6 +63,9 @@ type Spec struct {
 	// HostWalls says whether there have to be walls on the host, which a box without a
 	// link has no use for. Container runs only.
 	HostWalls HostWalls
+	// NoFirewall leaves all walls away, and puts the box on an ordinary network. Container
+	// runs only.
+	NoFirewall bool
 	// Image to run in; empty for av's own base image. Container runs only.
 	Image string
 	// Pool is where the run's network comes from; zero: netiso.DefaultPool. Container
@@ -81,6 +84,8 @@ type Spec struct {
 	Signals <-chan os.Signal
 	// Say tells the person who waits what is being done.
 	Say func(string)
+	// Walls is told what holds the box, once it is proved. Container runs only.
+	Walls func(Walls)
 	// Refused is told at the end what the walls have stopped, and what kept that from
 	// being read, see netiso.Gate. Container runs only.
 	Refused func(netiso.Refused, error)

@@ -23,8 +23,13 @@ func checkWorkspace(dir string, host hostpath.Host) (string, error) {
 // boxUser is the user that the command runs as: whoever runs av, or for root the
 // owner of the workspace, so that what the command makes there belongs to the one
 // whose folder it is.
-func boxUser(workspace string) (uid, gid int, err error) {
+//
+// To the containers of an engine without root that user is root.
+func boxUser(workspace string, rootless bool) (uid, gid int, err error) {
 	uid, gid = os.Getuid(), os.Getgid()
+	if rootless {
+		return 0, 0, nil
+	}
 	if uid == 0 {
 		info, err := os.Stat(workspace)
 		if err != nil {

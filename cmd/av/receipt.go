@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/av-project/av/runner"
 	"github.com/av-project/av/vault"
 )
 
@@ -36,6 +37,8 @@ type receipt struct {
 	Hosts     []hostSeen      `json:"hosts"`
 	MoreHosts int             `json:"more_hosts,omitempty"`
 	Published []publishedPort `json:"published,omitempty"`
+	// Walls are what held the command; empty where there was none, or it was on the host.
+	Walls runner.Walls `json:"walls,omitempty"`
 	// Both are null where they could not be read.
 	Refused     *stopped `json:"refused"`
 	HostDropped *int64   `json:"host_dropped"` // packets that got past the walls in the box

@@ -137,7 +137,11 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	spec.Copied = func(made *workcopy.Copy, changes int) { e.copied(f.quiet, made, changes) }
 	spec.Protected = func(one runner.Found) { found = append(found, one) }
 	r := receipt{Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
+	spec.NoFirewall = f.noFirewall
+	spec.Walls = func(w runner.Walls) { r.Walls = w }
 	spec.Refused, spec.Published = r.stop, r.publish
+	f.banner(e)
+	defer f.banner(e)
 	code, err := e.runSpec(ctx, f, list, spec)
 	summary, failed := broker.summary(ctx)
 	if broker.run != "" && (err == nil || failed != nil) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/docker/docker/api/types/filters"
@@ -18,6 +19,8 @@ type Network struct {
 	// Gateway is the host's own address on the bridge.
 	Gateway netip.Addr
 	Labels  map[string]string
+	// Internal: it leads to the host and nowhere else.
+	Internal bool
 }
 
 // NetworkInfo is a network that exists.
@@ -29,19 +32,19 @@ type NetworkInfo struct {
 	Made     time.Time
 }
 
-// CreateNetwork makes an internal IPv4 bridge network. ErrConflict says that the
+// CreateNetwork makes an IPv4 bridge network. ErrConflict says that the
 // name or the subnet is taken, so that the caller can try another.
 func (e *Engine) CreateNetwork(ctx context.Context, n Network) (id string, err error) {
 	noIPv6 := false
 	answer, err := e.api.NetworkCreate(ctx, n.Name, network.CreateOptions{
 		Driver:     "bridge",
-		Internal:   true,
+		Internal:   n.Internal,
 		EnableIPv6: &noIPv6,
 		IPAM:       &network.IPAM{Config: []network.IPAMConfig{{Subnet: n.Subnet.String(), Gateway: n.Gateway.String()}}},
 		Options: map[string]string{
 			"com.docker.network.bridge.name":                 n.Bridge,
 			"com.docker.network.bridge.enable_icc":           "false",
-			"com.docker.network.bridge.enable_ip_masquerade": "false",
+			"com.docker.network.bridge.enable_ip_masquerade": strconv.FormatBool(!n.Internal),
 		},
 		Labels: n.Labels,
 	})

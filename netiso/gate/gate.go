@@ -47,6 +47,8 @@ type Config struct {
 	CA []byte
 	// Certificate and Key (PEM) are the run's identity towards the proxy.
 	Certificate, Key []byte
+	// NoWalls: nothing is put up and nothing tried, see netiso.Gate.Open.
+	NoWalls bool `json:",omitempty"`
 	// Script is the path of init-firewall.sh, Params its environment.
 	Script string
 	Params []string

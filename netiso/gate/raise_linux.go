@@ -24,6 +24,10 @@ import (
 // raise puts the walls up, tries them, gives up the power over them, and tries
 // them again. Any surprise is an error, and the box is not used.
 func raise(ctx context.Context, c Config, s *server) (Report, error) {
+	if c.NoWalls {
+		// The privileges that walls would have needed go all the same.
+		return Report{}, drop()
+	}
 	report, err := runScript(ctx, c)
 	if err != nil {
 		return report, err
@@ -253,22 +257,25 @@ func (s *server) tryAsGate(ctx context.Context, c Config) error {
 	// In a box without a link the gate's user is nobody special, and what it opens is
 	// caught like everybody's.
 	if !c.Relay.IsValid() {
-		return s.tryOwnWays(ctx)
+		return s.tryOwnWays(ctx, c)
 	}
 	if conn, err := net.DialTimeout("tcp4", c.Canary.String(), s.probe); err == nil {
 		conn.Close()
 		return fmt.Errorf("the walls leave %s open beside the relay", c.Canary)
 	}
-	return s.tryOwnWays(ctx)
+	return s.tryOwnWays(ctx, c)
 }
 
-// tryOwnWays checks that the relay answers, and that names are asked of the gate.
-func (s *server) tryOwnWays(ctx context.Context) error {
-	conn, err := s.relay.dial(ctx)
-	if err != nil {
-		return fmt.Errorf("the relay cannot be reached: %w", err)
+// tryOwnWays checks that the relay answers, and that names are asked of the gate. A relay
+// over the link is tried by av, for that begins after the report.
+func (s *server) tryOwnWays(ctx context.Context, c Config) error {
+	if !c.Stream {
+		conn, err := s.relay.dial(ctx)
+		if err != nil {
+			return fmt.Errorf("the relay cannot be reached: %w", err)
+		}
+		conn.Close()
 	}
-	conn.Close()
 	// The namespace's own resolver file is used, as the agent's programs use it.
 	ctx, cancel := context.WithTimeout(ctx, s.probe)
 	defer cancel()
