@@ -13,6 +13,7 @@ import (
 
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/runner/trust"
 )
 
 const (
@@ -83,7 +84,7 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 
 // boxEnv is what every command in a box finds in its environment.
 func boxEnv(s Streams) []string {
-	env := append(proxyEnv(fmt.Sprintf("http://127.0.0.1:%d", netiso.ProxyPort)), trustEnv(bundleInBox)...)
+	env := append(proxyEnv(fmt.Sprintf("http://127.0.0.1:%d", netiso.ProxyPort)), trust.Env(trust.Bundle)...)
 	env = append(env, "HOME="+homeInBox, "USER=agent", "LOGNAME=agent")
 	if s.terminal() && s.Term != "" {
 		env = append(env, "TERM="+s.Term)
@@ -100,19 +101,6 @@ func proxyEnv(url string) []string {
 	}
 	const direct = "localhost,127.0.0.1,::1"
 	return append(env, "NO_PROXY="+direct, "no_proxy="+direct, "NODE_USE_ENV_PROXY=1")
-}
-
-// trustEnv names the CA bundle to the programs that look for it in the environment.
-func trustEnv(bundle string) []string {
-	var env []string
-	for _, name := range []string{
-		"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS",
-		"REQUESTS_CA_BUNDLE", "PIP_CERT", "AWS_CA_BUNDLE", "CARGO_HTTP_CAINFO",
-		"DENO_CERT", "NIX_SSL_CERT_FILE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "npm_config_cafile",
-	} {
-		env = append(env, name+"="+bundle)
-	}
-	return env
 }
 
 // explain says why the command could not be run, after the engine's init has ended

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/av-project/av/netiso"
+	"github.com/av-project/av/runner/trust"
 )
 
 // Host runs a command on this machine with the proxy's variables set, and gives its
@@ -47,7 +48,7 @@ func Host(ctx context.Context, spec Spec, environ []string) (code int, err error
 	if err != nil {
 		return 0, err
 	}
-	env := slices.Concat(withoutAV(environ), proxyEnv(session.ProxyURL(listener.Addr())), trustEnv(bundle), spec.Env)
+	env := slices.Concat(withoutAV(environ), proxyEnv(session.ProxyURL(listener.Addr())), trust.Env(bundle), spec.Env)
 	return runHere(spec, env, lease)
 }
 
@@ -58,9 +59,16 @@ func withoutAV(environ []string) []string {
 
 // hostBundle writes the host's own roots and av's CA to a file of the run.
 func hostBundle(dir string, ca []byte) (string, error) {
-	roots, err := os.ReadFile(systemBundle)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read the host's CA bundle: %w", err)
+	var roots []byte
+	for _, name := range trust.HostBundles() {
+		found, err := os.ReadFile(name)
+		if err == nil {
+			roots = found
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("read the host's CA bundle: %w", err)
+		}
 	}
 	path := filepath.Join(dir, "ca-bundle.pem")
 	if err := os.WriteFile(path, slices.Concat(roots, []byte("\n"), ca), 0o600); err != nil {

@@ -10,32 +10,15 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/av-project/av/netiso/engine"
 )
 
-const (
-	// bundleInBox holds the image's own roots and av's CA.
-	bundleInBox = "/etc/av/ca-bundle.pem"
-	// systemBundle is where Debian, Ubuntu and Alpine keep theirs. It is replaced in
-	// the container, for the programs that look at no variable.
-	systemBundle = "/etc/ssl/certs/ca-certificates.crt"
-	// maxBundle is the longest bundle that is read out of an image, in bytes.
-	maxBundle = 4 << 20
-)
-
-// caFiles are the files that make a box trust the proxy's certificates.
-func caFiles(roots, ca []byte) []file {
-	bundle := slices.Concat(bytes.TrimRight(roots, "\n"), []byte("\n"), ca)
-	files := []file{{"etc/av", nil}, {bundleInBox[1:], bundle}}
-	if len(roots) > 0 {
-		files = append(files, file{systemBundle[1:], bundle})
-	}
-	return files
-}
+// maxBundle is the longest bundle that is read out of an image, in bytes.
+const maxBundle = 4 << 20
 
 // outfit reads from images and puts into containers what a box needs.
 type outfit struct {
@@ -43,21 +26,26 @@ type outfit struct {
 	id     string // the container, created and not started
 	image  engine.Image
 	cache  string // a folder for what was read out of images before
+	// bare makes a container of the image to read from. It is made when something is not in the cache.
+	bare func(context.Context) (string, error)
+
+	making sync.Mutex
+	bareID string
 }
 
 // dress puts into the container the CA, and entries for the user that its command
 // runs as, without which git, ssh and npm do not know who they are.
-func (o outfit) dress(ctx context.Context, ca []byte, uid, gid int) error {
-	var roots, users, groups []byte
+func (o *outfit) dress(ctx context.Context, ca []byte, uid, gid int) error {
+	var files []file
+	var users, groups []byte
 	err := together(
-		func() (err error) { roots, err = o.read(ctx, systemBundle); return err },
+		func() (err error) { files, err = o.trusting(ctx, ca); return err },
 		func() (err error) { users, err = o.read(ctx, "/etc/passwd"); return err },
 		func() (err error) { groups, err = o.read(ctx, "/etc/group"); return err },
 	)
-	if err != nil {
+	if err = errors.Join(err, o.undress(ctx)); err != nil {
 		return err
 	}
-	files := caFiles(roots, ca)
 	if entry := fmt.Sprintf("agent:x:%d:%d::%s:/bin/sh\n", uid, gid, homeInBox); !hasID(users, uid) {
 		files = append(files, file{"etc/passwd", appendLine(users, entry)})
 	}
@@ -69,6 +57,24 @@ func (o outfit) dress(ctx context.Context, ca []byte, uid, gid int) error {
 		return fmt.Errorf("pack the box's files: %w", err)
 	}
 	return o.engine.CopyTo(ctx, o.id, "/", archive)
+}
+
+// look gives the container to read from.
+func (o *outfit) look(ctx context.Context) (id string, err error) {
+	o.making.Lock()
+	defer o.making.Unlock()
+	if o.bareID == "" {
+		o.bareID, err = o.bare(ctx)
+	}
+	return o.bareID, err
+}
+
+// undress removes the container to read from, if there is one.
+func (o *outfit) undress(ctx context.Context) error {
+	if o.bareID == "" {
+		return nil
+	}
+	return o.engine.RemoveContainer(ctx, o.bareID)
 }
 
 // hasID tells whether a passwd or group file names a numeric id.
@@ -91,12 +97,16 @@ func appendLine(file []byte, line string) []byte {
 // read gives a file of the image, empty where it has none. An image never changes
 // under its id, so a file is read out of it once: that takes an engine as long as to
 // start a container.
-func (o outfit) read(ctx context.Context, name string) ([]byte, error) {
+func (o *outfit) read(ctx context.Context, name string) ([]byte, error) {
 	kept := filepath.Join(o.cache, strings.TrimPrefix(o.image.ID, "sha256:")+"-"+path.Base(name))
 	if content, err := os.ReadFile(kept); err == nil {
 		return content, nil
 	}
-	content, err := readFile(ctx, o.engine, o.id, name)
+	id, err := o.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	content, err := readFile(ctx, o.engine, id, name)
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return nil, err
 	}

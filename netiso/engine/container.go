@@ -218,3 +218,10 @@ func (e *Engine) Stat(ctx context.Context, id, path string) (fs.FileMode, error)
 	stat, err := e.api.ContainerStatPath(ctx, id, path)
 	return stat.Mode, wrap(err, "look for %s in container", path)
 }
+
+// Lstat looks at one path in a container's file system, and for a symbolic link gives where it leads in the end, links
+// behind it followed and none out of the container. ErrNotFound says that there is no such path.
+func (e *Engine) Lstat(ctx context.Context, id, path string) (mode fs.FileMode, link string, err error) {
+	stat, err := e.api.ContainerStatPath(ctx, id, path)
+	return stat.Mode, stat.LinkTarget, wrap(err, "look for %s in container", path)
+}

@@ -1,0 +1,85 @@
+package runner
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/av-project/av/runner/trust"
+)
+
+// trustFormat changes when other files are to be made of the same image and authority, so that what is in the cache of
+// an older av is not taken for them.
+const trustFormat = "1"
+
+// trusting gives the files by which the container's programs trust the CA. An image never changes under its id, so they
+// are worked out once for an image and a CA.
+func (o *outfit) trusting(ctx context.Context, ca []byte) ([]file, error) {
+	sum := sha256.Sum256(append([]byte(trustFormat+"\x00"), ca...))
+	kept := filepath.Join(o.cache, fmt.Sprintf("%s-trust-%x.tar", strings.TrimPrefix(o.image.ID, "sha256:"), sum[:8]))
+	if content, err := os.ReadFile(kept); err == nil {
+		if files, err := unpack(content); err == nil {
+			return inImage(files), nil
+		}
+	}
+	id, err := o.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	image, err := lookInto(ctx, o.engine, id)
+	if err != nil {
+		return nil, err
+	}
+	made, err := trust.Files(ctx, image, o.image.Env, ca)
+	if err != nil {
+		return nil, fmt.Errorf("see what the image trusts: %w", err)
+	}
+	files := []file{{"etc/av", nil}}
+	for _, f := range made {
+		files = append(files, file{f.Path[1:], f.Content})
+	}
+	archive, err := pack(files)
+	if err != nil {
+		return nil, fmt.Errorf("pack what makes the box trust: %w", err)
+	}
+	content, err := io.ReadAll(archive)
+	if err != nil {
+		return nil, err
+	}
+	return inImage(files), keep(kept, content)
+}
+
+// unpack is the reverse of pack.
+func unpack(content []byte) (files []file, err error) {
+	archive := tar.NewReader(bytes.NewReader(content))
+	for {
+		header, err := archive.Next()
+		if err == io.EOF {
+			return files, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		f := file{path: header.Name}
+		if header.Typeflag == tar.TypeReg {
+			if f.content, err = io.ReadAll(archive); err != nil {
+				return nil, err
+			}
+		}
+		files = append(files, f)
+	}
+}
+
+// inImage leaves out what an image's links would have put into folders of the host that are in the box.
+func inImage(files []file) []file {
+	return slices.DeleteFunc(files, func(f file) bool {
+		return within("/"+f.path, workspaceInBox) || within("/"+f.path, homeInBox)
+	})
+}
