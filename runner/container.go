@@ -219,7 +219,7 @@ func (b *box) prepareAgent(ctx context.Context) error {
 	if err := b.createAgent(ctx, b.image); err != nil {
 		return err
 	}
-	clothes := outfit{engine: b.engine, id: b.agent.id, image: b.agent.image, cache: filepath.Join(b.Home, "cache"), bare: b.createBare}
+	clothes := outfit{engine: b.engine, id: b.agent.id, image: b.agent.image, cache: filepath.Join(b.Home, "cache"), bare: b.createBare, mounts: b.mounted()}
 	return clothes.dress(ctx, b.Broker.CA(), b.agent.uid, b.agent.gid)
 }
 

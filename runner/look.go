@@ -31,6 +31,15 @@ func (b *box) createBare(ctx context.Context) (id string, err error) {
 	return id, ctx.Err()
 }
 
+// mounted are the places in the agent's container that are not its image's.
+func (b *box) mounted() []string {
+	places := []string{workspaceInBox, homeInBox}
+	for _, bind := range b.placed.binds {
+		places = append(places, bind.Target)
+	}
+	return places
+}
+
 // imageFiles is an image that is looked into by a container of it. An engine takes its time for each look, so that all
 // of /etc is read at once, where most of what is looked for lies.
 type imageFiles struct {

@@ -28,6 +28,8 @@ type outfit struct {
 	cache  string // a folder for what was read out of images before
 	// bare makes a container of the image to read from. It is made when something is not in the cache.
 	bare func(context.Context) (string, error)
+	// mounts are the places in the container that are not the image's.
+	mounts []string
 
 	making sync.Mutex
 	bareID string

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/av-project/av/runner/hostpath"
 	"github.com/av-project/av/runner/trust"
 )
 
@@ -26,7 +27,7 @@ func (o *outfit) trusting(ctx context.Context, ca []byte) ([]file, error) {
 	kept := filepath.Join(o.cache, fmt.Sprintf("%s-trust-%x.tar", strings.TrimPrefix(o.image.ID, "sha256:"), sum[:8]))
 	if content, err := os.ReadFile(kept); err == nil {
 		if files, err := unpack(content); err == nil {
-			return inImage(files), nil
+			return o.inImage(files), nil
 		}
 	}
 	id, err := o.look(ctx)
@@ -53,7 +54,7 @@ func (o *outfit) trusting(ctx context.Context, ca []byte) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return inImage(files), keep(kept, content)
+	return o.inImage(files), keep(kept, content)
 }
 
 // unpack is the reverse of pack.
@@ -78,8 +79,8 @@ func unpack(content []byte) (files []file, err error) {
 }
 
 // inImage leaves out what an image's links would have put into folders of the host that are in the box.
-func inImage(files []file) []file {
+func (o *outfit) inImage(files []file) []file {
 	return slices.DeleteFunc(files, func(f file) bool {
-		return within("/"+f.path, workspaceInBox) || within("/"+f.path, homeInBox)
+		return slices.ContainsFunc(o.mounts, func(mount string) bool { return hostpath.Within("/"+f.path, mount) })
 	})
 }

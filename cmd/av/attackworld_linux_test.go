@@ -1,23 +1,15 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/av-project/av/netiso/engine"
 	"github.com/av-project/av/scripts/fakenet"
 	"github.com/av-project/av/scripts/require"
 )
@@ -122,37 +114,6 @@ func (w *attackWorld) plain(script string, flags ...string) (string, error) {
 	return string(out), err
 }
 
-// attacker builds the attacker's image, once on a machine: its tag is the digest of what it is built from.
 func attacker(t *testing.T) string {
-	t.Helper()
-	sum := sha256.Sum256([]byte(attackerImage))
-	tag := fmt.Sprintf("av-test-attacker:%x", sum[:8])
-	e, err := engine.Connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	if _, err := e.Image(t.Context(), tag); err == nil {
-		return tag
-	} else if !errors.Is(err, engine.ErrNotFound) {
-		t.Fatal(err)
-	}
-	var files, said bytes.Buffer
-	archive := tar.NewWriter(&files)
-	err = errors.Join(
-		archive.WriteHeader(&tar.Header{Name: "Dockerfile", Mode: 0o644, Size: int64(len(attackerImage))}),
-		second(io.WriteString(archive, attackerImage)), archive.Close())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	began := time.Now()
-	if err := e.Build(ctx, tag, &files, map[string]string{"av.image": "av-test-attacker"}, func(line string) { said.WriteString(line) }); err != nil {
-		t.Fatalf("%v\n%s", err, said.String()[max(0, said.Len()-4000):])
-	}
-	t.Logf("built %s in %s", tag, time.Since(began).Round(time.Second))
-	return tag
+	return testImage(t, "av-test-attacker", attackerImage)
 }
-
-func second(_ int, err error) error { return err }
