@@ -38,6 +38,9 @@ const (
 
 // Gate is the container that holds a run's network namespace.
 type Gate struct {
+	// Started is called when the gate's container runs, before its walls are put up. Set
+	// before Enclose; nil does nothing.
+	Started func()
 	// Publish are the ports of the box that Carry may be asked for. Set before Enclose.
 	Publish []uint16
 
@@ -126,6 +129,9 @@ func (g *Gate) Start(ctx context.Context, config gate.Config) (gate.Report, erro
 	g.output.Go(func() { writer.CloseWithError(g.stdio.Split(writer, g.log)) })
 	if err := g.engine.StartContainer(ctx, g.id); err != nil {
 		return gate.Report{}, fmt.Errorf("start the gate: %w", err)
+	}
+	if g.Started != nil {
+		g.Started()
 	}
 	if _, err := g.stdio.Write(append(line, '\n')); err != nil {
 		return gate.Report{}, fmt.Errorf("hand the gate its configuration: %w", err)

@@ -25,6 +25,7 @@ type box struct {
 	traits engine.Traits
 	run    netiso.Run
 	undo   undo
+	took   took
 
 	// The images of the gate and of the agent, once they are on the engine.
 	gateImage, image string
@@ -132,14 +133,18 @@ func (b *box) build(ctx context.Context) error {
 		}
 	}
 	// Before the turn: a pull may take minutes, and keeps no other run from starting.
+	fetched := b.took.part(partImages)
 	if err := together(ending(b.fetchGateImage), ending(b.fetchImage)); err != nil {
 		return err
 	}
+	fetched()
+	waited := b.took.part(partTurn)
 	built, err := netiso.AwaitTurn(ctx, b.Home, func() { b.Say("waiting for other runs that are starting") })
 	if err != nil {
 		return err
 	}
 	defer built()
+	waited()
 	return together(ending(b.enclose), ending(b.prepareAgent))
 }
 
@@ -213,6 +218,7 @@ func (b *box) fetchImage(ctx context.Context) (err error) {
 
 // prepareAgent creates the agent's container, and puts in what it lacks.
 func (b *box) prepareAgent(ctx context.Context) error {
+	defer b.took.part(partAgent)()
 	if err := b.placeHost(ctx); err != nil {
 		return err
 	}
@@ -259,6 +265,7 @@ func (b *box) creating(ctx context.Context) (context.Context, func()) {
 }
 
 func (b *box) createGate(ctx context.Context) error {
+	defer b.took.part(partGate)()
 	script := filepath.Join(b.lease.Dir, "init-firewall.sh")
 	if err := os.WriteFile(script, images.FirewallScript(), 0o444); err != nil {
 		return fmt.Errorf("write the firewall script: %w", err)

@@ -39,8 +39,13 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 		return 0, b.gate.Failure()
 	default:
 	}
+	started := b.took.part(partCommand)
 	if err := a.engine.StartContainer(ctx, a.id); err != nil {
 		return 0, notStarted(err, a.command[0])
+	}
+	started()
+	if b.Took != nil {
+		b.Took(b.took.parts)
 	}
 	b.lease.Tell(func(n *netiso.Note) { n.State = netiso.Running })
 	a.resize(ctx, b.Streams)

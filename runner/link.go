@@ -155,6 +155,13 @@ func (b *box) encloseOnBridge(ctx context.Context) error {
 // proveWalls lets the proxy serve the relay, and the gate put up and try its walls.
 func (b *box) proveWalls(ctx context.Context) error {
 	b.undo.add(rankRelay, serve(ctx, b.session, b.relay))
+	verified := func() {}
+	defer func() { verified() }()
+	started := b.took.part(partGate)
+	b.gate.Started = func() {
+		started()
+		verified = b.took.part(partVerify)
+	}
 	if b.NoFirewall {
 		return b.gate.Open(ctx, b.relay.Addr(), b.session.Identity())
 	}
@@ -162,6 +169,7 @@ func (b *box) proveWalls(ctx context.Context) error {
 }
 
 func (b *box) createNetwork(ctx context.Context) error {
+	defer b.took.part(partNetwork)()
 	create, done := b.creating(ctx)
 	defer done()
 	make := netiso.CreateNetwork

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/runner/hostpath"
@@ -84,6 +85,9 @@ type Spec struct {
 	Signals <-chan os.Signal
 	// Say tells the person who waits what is being done.
 	Say func(string)
+	// Took is told how long the parts of the start have taken, once the command runs.
+	// Container runs only.
+	Took func(map[string]time.Duration)
 	// Walls is told what holds the box, once it is proved. Container runs only.
 	Walls func(Walls)
 	// Refused is told at the end what the walls have stopped, and what kept that from

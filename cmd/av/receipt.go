@@ -37,6 +37,8 @@ type receipt struct {
 	Hosts     []hostSeen      `json:"hosts"`
 	MoreHosts int             `json:"more_hosts,omitempty"`
 	Published []publishedPort `json:"published,omitempty"`
+	// Start is how long the parts of the start took, in milliseconds; some go side by side.
+	Start map[string]float64 `json:"start_ms,omitempty"`
 	// Walls are what held the command; empty where there was none, or it was on the host.
 	Walls runner.Walls `json:"walls,omitempty"`
 	// Both are null where they could not be read.
@@ -56,6 +58,13 @@ type hostSeen struct {
 	BytesIn  int64  `json:"bytes_in"`
 	Reason   string `json:"reason,omitempty"`
 	Hint     string `json:"hint,omitempty"`
+}
+
+func (r *receipt) took(parts map[string]time.Duration) {
+	r.Start = map[string]float64{}
+	for part, d := range parts {
+		r.Start[part] = float64(d.Microseconds()) / 1000
+	}
 }
 
 func (r *receipt) count(s vault.Summary) {

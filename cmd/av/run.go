@@ -138,6 +138,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	spec.Protected = func(one runner.Found) { found = append(found, one) }
 	r := receipt{Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
 	spec.NoFirewall = f.noFirewall
+	spec.Took = r.took
 	spec.Walls = func(w runner.Walls) { r.Walls = w }
 	spec.Refused, spec.Published = r.stop, r.publish
 	f.banner(e)
