@@ -83,7 +83,7 @@ func (s *serving) carry(x *exchange, r *http.Request, to route) {
 		defer held.Close() // the reverse proxy closes a wrapping of its own
 	}
 	var done func()
-	t.upstream, done = to.lease.upstream(set, verdict.Service, to.target)
+	t.upstream, done = to.lease.upstream(set, verdict, to.target)
 	defer done()
 	// An answer may begin before the request has ended.
 	_ = http.NewResponseController(x).EnableFullDuplex()

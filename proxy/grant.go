@@ -150,7 +150,7 @@ func sameGrant(old, now policy.Verdict) bool {
 	case !now.Allow, (old.Service == nil) != (now.Service == nil):
 		return false
 	case old.Service == nil:
-		return true
+		return old.Address == now.Address
 	}
 	return old.Service.Equal(*now.Service)
 }

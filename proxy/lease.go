@@ -84,15 +84,15 @@ func (l *lease) premint() {
 	}
 }
 
-// upstream finds the connections for a service of set, or for a target without one. Who
+// upstream finds the connections for what a verdict of set lets through. Who
 // asked for them calls done.
-func (l *lease) upstream(set *policy.Set, service *policy.Service, target policy.Target) (u *upstream, done func()) {
-	key := upstreamKey{set, service, target}
+func (l *lease) upstream(set *policy.Set, verdict policy.Verdict, target policy.Target) (u *upstream, done func()) {
+	key := upstreamKey{set, verdict.Service, target}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	u, ok := l.upstreams.Get(key)
 	if !ok {
-		u = l.newUpstream(service, target)
+		u = l.newUpstream(verdict, target)
 	}
 	u.trips++
 	switch {

@@ -232,7 +232,7 @@ func TestProxyIgnoresProxyVariablesOfItsOwnEnvironment(t *testing.T) {
 	}
 	// The variables are read once in a process, so this one asks the transport itself.
 	l := w.proxy.serving(t.Context(), nil).lease(try(w.vault.SessionByToken(t.Context(), string(w.opened.Token.Open())))(t))
-	direct, done := l.upstream(l.session.Policy(), nil, policy.Target{Host: apiHost, Port: 443})
+	direct, done := l.upstream(l.session.Policy(), policy.Verdict{}, policy.Target{Host: apiHost, Port: 443})
 	defer done()
 	if direct.transport.Proxy != nil {
 		t.Error("its transport has a proxy")

@@ -56,8 +56,11 @@ func denied(t policy.Target, set *policy.Set, v policy.Verdict) refusal {
 		message: fmt.Sprintf("policy does not let this run reach %s", t),
 		hint:    v.Hint, rule: v.Rule,
 	}
-	if set.Reach(t).Allow {
+	switch {
+	case set.Reach(t).Allow:
 		f.message = fmt.Sprintf("policy does not let this run use that method and path of %s", t)
+	case policy.OnHost(t.Host):
+		f.message = fmt.Sprintf("this run was given no host service %s, and a name in .host is nothing else: it is not looked up", t)
 	}
 	return f
 }

@@ -140,7 +140,7 @@ func TestUpstreamsOfASessionAreBounded(t *testing.T) {
 	l := w.proxy.serving(t.Context(), nil).lease(session)
 	target := func(i int) policy.Target { return policy.Target{Host: fmt.Sprintf("host-%d.test", i), Port: 443} }
 	upstream := func(i int) *upstream {
-		u, done := l.upstream(session.Policy(), nil, target(i))
+		u, done := l.upstream(session.Policy(), policy.Verdict{}, target(i))
 		done()
 		return u
 	}

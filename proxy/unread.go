@@ -23,7 +23,7 @@ const (
 // unread tells whether a tunnel carries what nobody reads.
 func unread(v policy.Verdict) bool { return v.Raw || v.Service != nil && v.Service.Opaque() }
 
-// unreadTunnel goes to a target with a grant of its own (tcp://), which carries any bytes,
+// unreadTunnel goes to a target with a grant of its own (tcp://, a host service), which carries any bytes,
 // or to a service with tls: passthrough, which carries TLS to the host that was granted.
 // It gets no credential.
 type unreadTunnel struct {
@@ -122,11 +122,7 @@ func (u *unreadTunnel) runTLS(ctx context.Context) {
 
 // dial says in a refusal why there is no connection.
 func (u *unreadTunnel) dial(ctx context.Context) (net.Conn, *refusal) {
-	var upstream policy.Upstream
-	if u.verdict.Service != nil {
-		upstream = u.verdict.Service.Upstream
-	}
-	conn, err := u.lease.dial(ctx, ctx, u.target, upstream.Address)
+	conn, err := u.lease.dial(ctx, ctx, u.target, u.verdict.Dial())
 	if err != nil {
 		return nil, new(explain(err, u.target))
 	}

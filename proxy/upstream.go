@@ -38,19 +38,16 @@ func (u *upstream) retire() {
 	}
 }
 
-func (l *lease) newUpstream(service *policy.Service, target policy.Target) *upstream {
+func (l *lease) newUpstream(verdict policy.Verdict, target policy.Target) *upstream {
 	ctx, cancel := context.WithCancel(l.ctx)
 	u := &upstream{close: cancel}
 	roots := l.roots
-	var grant netip.AddrPort
-	if service != nil {
-		grant = service.Upstream.Address
-		if service.Upstream.CA != "" {
-			// This one and no other: whoever names the CA of a service does not want a
-			// certificate from any public one to do.
-			roots = x509.NewCertPool()
-			roots.AppendCertsFromPEM([]byte(service.Upstream.CA))
-		}
+	grant := verdict.Dial()
+	if service := verdict.Service; service != nil && service.Upstream.CA != "" {
+		// This one and no other: whoever names the CA of a service does not want a
+		// certificate from any public one to do.
+		roots = x509.NewCertPool()
+		roots.AppendCertsFromPEM([]byte(service.Upstream.CA))
 	}
 	u.transport = &http.Transport{
 		// No Proxy: an HTTP_PROXY in our own environment may well be ourselves.

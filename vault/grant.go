@@ -31,6 +31,8 @@ type Grant struct {
 	Allow     []policy.Target  `json:"allow,omitempty"`
 	// Raw are those to which bytes are carried that nobody reads.
 	Raw []policy.Target `json:"raw,omitempty"`
+	// Host are endpoints that only this machine, or its network, is to reach otherwise.
+	Host []policy.HostService `json:"host_services,omitempty"`
 	// Limits are its share of the proxy, and what it may send out.
 	Limits Limits `json:"limits,omitzero"`
 }
@@ -57,7 +59,7 @@ func (g Grant) check() (Grant, error) {
 	if len(g.Run) > maxName || !printable(g.Run) {
 		return g, fmt.Errorf("refusing run %q: longer than %d characters or not printable", clip(g.Run, maxName), maxName)
 	}
-	if n := len(g.Allow) + len(g.Raw); n > maxAllow {
+	if n := len(g.Allow) + len(g.Raw) + len(g.Host); n > maxAllow {
 		return g, fmt.Errorf("refusing %d allowed hosts, more than %d", n, maxAllow)
 	}
 	if err := g.Limits.Check(); err != nil {
@@ -66,8 +68,13 @@ func (g Grant) check() (Grant, error) {
 	if g.Unmatched == "" {
 		g.Unmatched = policy.Deny
 	}
-	_, err := policy.Compile(nil, g.Allow, g.Unmatched, g.Raw...)
+	_, err := g.Compile(nil)
 	return g, err
+}
+
+// Compile makes the policy of a session that is opened for g, beside services.
+func (g Grant) Compile(services []policy.Service) (*policy.Set, error) {
+	return policy.Open{Unmatched: g.Unmatched, Allow: g.Allow, Raw: g.Raw, Host: g.Host}.Compile(services)
 }
 
 // OpenSession opens a session.

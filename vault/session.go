@@ -39,7 +39,7 @@ func (s *Session) compile(services []policy.Service) error {
 	if before != nil && reflect.DeepEqual(before.services, services) {
 		return nil
 	}
-	set, err := policy.Compile(services, s.grant.Allow, s.grant.Unmatched, s.grant.Raw...)
+	set, err := s.grant.Compile(services)
 	if err != nil {
 		return fmt.Errorf("compile the policy of session %s: %w", s.row.ID, err)
 	}

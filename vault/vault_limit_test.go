@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"io"
 	"strings"
 	"testing"
@@ -34,6 +35,9 @@ func TestGrantMeetsItsCeilings(t *testing.T) {
 	both(t, "allowed hosts", check(Grant{Allow: targets[:maxAllow]}), check(Grant{Allow: targets}), "refusing 1001 allowed hosts")
 	both(t, "raw ones among them", check(Grant{Allow: targets[1:maxAllow], Raw: targets[:1]}),
 		check(Grant{Allow: targets[1:], Raw: targets[:1]}), "refusing 1001 allowed hosts")
+	pg := []policy.HostService{{Name: "pg", Address: netip.MustParseAddrPort("127.0.0.1:5432")}}
+	both(t, "host services among them", check(Grant{Allow: targets[1:maxAllow], Host: pg}),
+		check(Grant{Allow: targets[1:], Host: pg}), "refusing 1001 allowed hosts")
 	both(t, "the name of a run", check(Grant{Run: strings.Repeat("r", maxName)}), check(Grant{Run: strings.Repeat("r", maxName+1)}), "longer than 256")
 	both(t, "the longest time", check(Grant{TTL: maxTTL}), check(Grant{TTL: maxTTL + 1}), "is refused")
 	both(t, "the shortest time", check(Grant{TTL: minTTL}), check(Grant{TTL: minTTL - 1}), "is refused")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/av-project/av/runner"
 	"github.com/av-project/av/vault"
+	"github.com/av-project/av/vault/policy"
 )
 
 // maxReceiptHosts is how many targets a receipt names. The others are counted.
@@ -41,6 +42,8 @@ type receipt struct {
 	Start map[string]float64 `json:"start_ms,omitempty"`
 	// Walls are what held the command; empty where there was none, or it was on the host.
 	Walls runner.Walls `json:"walls,omitempty"`
+	// HostServices are the endpoints of this side's network that it was given.
+	HostServices []policy.HostService `json:"host_services,omitempty"`
 	// Both are null where they could not be read.
 	Refused     *stopped `json:"refused"`
 	HostDropped *int64   `json:"host_dropped"` // packets that got past the walls in the box

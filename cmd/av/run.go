@@ -29,6 +29,7 @@ type runFlags struct {
 	presets   []string
 	unmatched string
 	limits    []string
+	host      []string
 	quiet     bool
 	receipt   string
 	linkFlags
@@ -55,6 +56,7 @@ credentials out of the command's environment, and does not hold it to anything.
 ` + limitHelp(),
 		Example: `  av run --isolation=container -- claude
   av run --isolation=container --preset claude --preset npm -- claude
+  av run --isolation=container --host-service pg=127.0.0.1:5432 -- psql -h pg.host
   av run --isolation=container --allow files.example.com --limit max_bytes_out=10MB -- make`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 || args[0] == "" {
@@ -78,6 +80,7 @@ credentials out of the command's environment, and does not hold it to anything.
 	reachFlags(c, &f.allow, &f.presets)
 	flags.StringVar(&f.unmatched, "unmatched", "", "hosts that no service names: `deny` (default in a container) or allow (default on the host)")
 	limitFlag(c, &f.limits)
+	hostServiceFlag(c, &f.host)
 	f.linkFlags.add(flags, e.getenv(relayVariable))
 	f.publish.add(c)
 	flags.StringVar(&f.receipt, "receipt", "", "write to `FILE`, as JSON, what the run asked of the world and how it ended")
@@ -114,6 +117,9 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	if err := f.workspaceFlags.fill(e, f.isolation, &spec); err != nil {
 		return err
 	}
+	if grant.Host, err = hostServices(ctx, f.host, func(text string) { e.say(f.quiet, text) }); err != nil {
+		return err
+	}
 	if err := e.takeStdin("the command its input"); err != nil {
 		return err
 	}
@@ -136,7 +142,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	var found []runner.Found
 	spec.Copied = func(made *workcopy.Copy, changes int) { e.copied(f.quiet, made, changes) }
 	spec.Protected = func(one runner.Found) { found = append(found, one) }
-	r := receipt{Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
+	r := receipt{HostServices: grant.Host, Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
 	spec.NoFirewall = f.noFirewall
 	spec.Took = r.took
 	spec.Walls = func(w runner.Walls) { r.Walls = w }
@@ -146,7 +152,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	code, err := e.runSpec(ctx, f, list, spec)
 	summary, failed := broker.summary(ctx)
 	if broker.run != "" && (err == nil || failed != nil) {
-		e.say(f.quiet, describe(summary)+r.Refused.describe())
+		e.say(f.quiet, describe(summary)+describeHostServices(grant.Host)+r.Refused.describe())
 	}
 	for _, alarm := range r.alarms() {
 		e.tell("%s", alarm)

@@ -136,7 +136,7 @@ func try(ctx context.Context, v *vault.Vault, g vault.Grant, method string, targ
 	if err != nil {
 		return t, err
 	}
-	set, err := policy.Compile(services, g.Allow, g.Unmatched, g.Raw...)
+	set, err := g.Compile(services)
 	if err != nil {
 		return t, err
 	}

@@ -24,7 +24,7 @@ with the run; these commands are for what runs elsewhere.`
 func sessionCreate(e *env) *cobra.Command {
 	var f requestFlags
 	var ttl time.Duration
-	var limited []string
+	var limited, host []string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "create",
@@ -48,6 +48,9 @@ A session lasts 24 hours if --ttl does not say otherwise, from 5 minutes to 7 da
 			if grant.Limits, err = limits(limited); err != nil {
 				return err
 			}
+			if grant.Host, err = hostServices(c.Context(), host, func(text string) { e.tell("%s", text) }); err != nil {
+				return err
+			}
 			if grant.TTL = ttl; ttl == 0 && c.Flags().Changed("ttl") {
 				// 0 is not 24 hours to whoever writes it.
 				return withHint(errors.New("a session of 0s is refused"), "it lasts from 5 minutes to 7 days")
@@ -57,6 +60,7 @@ A session lasts 24 hours if --ttl does not say otherwise, from 5 minutes to 7 da
 	}
 	f.add(c)
 	limitFlag(c, &limited)
+	hostServiceFlag(c, &host)
 	c.Flags().DurationVar(&ttl, "ttl", 0, "end it after `DURATION`, such as 90m; 24h if not said")
 	jsonFlag(c, &asJSON)
 	return c
@@ -123,6 +127,9 @@ func (e *env) printSessions(list []vault.SessionInfo) error {
 		allows := targetNames(s.Allow)
 		for _, t := range s.Raw {
 			allows = strings.TrimPrefix(allows+", "+policy.RawFlag(t), ", ")
+		}
+		for _, h := range s.Host {
+			allows = strings.TrimPrefix(allows+", "+h.String(), ", ")
 		}
 		rows[i] = []string{short(s.ID), s.Run, at(s.Created), at(s.Expires), at(s.Ended), unmatched(s.Unmatched), allows}
 	}

@@ -74,7 +74,7 @@ func describe(s vault.Summary) string {
 		switch {
 		case h.Hint == "":
 			name += reason
-		case allowable(h.Target):
+		case allowable(h.Target) && allowFlag(h.Target) != "":
 			allow = append(allow, allowFlag(h.Target))
 		}
 		denied = append(denied, name)
@@ -127,7 +127,7 @@ var otherProtocols = map[uint16]bool{
 
 // allowFlag is the flag that lets a run reach t and speak there what is spoken there.
 func allowFlag(t policy.Target) string {
-	if otherProtocols[t.Port] {
+	if otherProtocols[t.Port] && !policy.OnHost(t.Host) {
 		return "--allow " + policy.RawFlag(t)
 	}
 	return policy.AllowFlag(t)

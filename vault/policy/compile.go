@@ -17,17 +17,30 @@ type Set struct {
 	services  []*Service // all, those that are not enabled too
 }
 
-// Compile makes the one list. A service wins over an allowance for the same
-// target, because it says more. To the raw targets bytes are carried unread.
+// Open is what a session may reach besides the services.
+type Open struct {
+	Unmatched Unmatched
+	Allow     []Target
+	Raw       []Target // to which bytes are carried unread
+	Host      []HostService
+}
+
+// Compile makes the one list of services and targets.
 func Compile(services []Service, allow []Target, unmatched Unmatched, raw ...Target) (*Set, error) {
+	return Open{Unmatched: unmatched, Allow: allow, Raw: raw}.Compile(services)
+}
+
+// Compile makes the one list. A service wins over an allowance for the same
+// target, because it says more.
+func (o Open) Compile(services []Service) (*Set, error) {
 	s := &Set{exact: map[Target]*place{}, wild: map[Target]*place{}, allowed: map[Target]Verdict{}, keys: map[string]bool{}}
-	switch unmatched {
+	switch o.Unmatched {
 	case Allow:
 		s.unmatched = Verdict{Allow: true, Rule: RuleUnmatchedAllow}
 	case Deny, "":
 		s.unmatched = Verdict{Rule: RuleUnmatchedDeny}
 	default:
-		return nil, fmt.Errorf("refusing unmatched %q: it is %s or %s", unmatched, Deny, Allow)
+		return nil, fmt.Errorf("refusing unmatched %q: it is %s or %s", o.Unmatched, Deny, Allow)
 	}
 	matches := make(map[string]string, len(services))
 	for i := range services {
@@ -54,16 +67,16 @@ func Compile(services []Service, allow []Target, unmatched Unmatched, raw ...Tar
 	for _, p := range s.wild {
 		p.ready()
 	}
-	for _, t := range allow {
+	for _, t := range o.Allow {
 		if err := canonical(t); err != nil {
 			return nil, fmt.Errorf("allow: %w", err)
 		}
 		s.allowed[t] = Verdict{Allow: true, Rule: "allow " + t.String()}
 	}
-	if err := s.allowRaw(raw); err != nil {
+	if err := s.allowRaw(o.Raw); err != nil {
 		return nil, err
 	}
-	return s, nil
+	return s, s.allowHostServices(o.Host)
 }
 
 func (s *Set) add(service *Service, order int) {
@@ -90,6 +103,9 @@ func (s *Set) Uses(key string) bool { return s.keys[key] }
 // canonical refuses a target that ParseTarget would have spelled otherwise: no
 // request could ever match it, or worse, one that should not would.
 func canonical(t Target) error {
+	if err := foreign(t.Host); err != nil {
+		return fmt.Errorf("refusing %q: %w", t, err)
+	}
 	again, err := ParseTarget(t.String(), t.Port)
 	return same(t.String(), again.String(), err)
 }
@@ -105,6 +121,9 @@ func (s *Service) canonical() error {
 	again, err := readPattern(host, t.Port)
 	if err == nil {
 		err = tooWide(t.Host, len(s.Keys()) > 0)
+	}
+	if err == nil {
+		err = foreign(strings.TrimPrefix(t.Host, wildcard))
 	}
 	if err != nil {
 		return fmt.Errorf("refusing %q: %w", s.Host, err)

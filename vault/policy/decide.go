@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -28,10 +29,20 @@ type Verdict struct {
 	Service *Service
 	// Raw is set where a tunnel carries bytes that nobody reads.
 	Raw bool
-	// Rule is what decided: "service github", "allow api.x:443", "unmatched deny".
+	// Address is dialled instead of what the name resolves to, where a host service says so.
+	Address netip.AddrPort
+	// Rule is what decided: "service github", "allow api.x:443", "host-service pg", "unmatched deny".
 	Rule string
 	// Hint says what would be allowed, or how to allow what was denied.
 	Hint string
+}
+
+// Dial is the address that an operator has said for what was judged; none: resolve.
+func (v Verdict) Dial() netip.AddrPort {
+	if v.Service != nil {
+		return v.Service.Upstream.Address
+	}
+	return v.Address
 }
 
 // Decide judges a request to t, which must be in canonical form. path is the request's
@@ -98,17 +109,28 @@ func (s *Set) elsewhere(t Target) Verdict {
 		return v
 	}
 	v := s.unmatched
+	if OnHost(t.Host) {
+		v = Verdict{Rule: RuleUnmatchedDeny} // whatever else is open: it would be looked up
+	}
 	if !v.Allow {
 		v.Hint = AllowHint(t)
 	}
 	return v
 }
 
-// AllowHint is the command that lets a run reach t.
-func AllowHint(t Target) string { return "av run " + AllowFlag(t) + " ..." }
+// AllowHint is the command that lets a run reach t, "" if there is none.
+func AllowHint(t Target) string {
+	if flag := AllowFlag(t); flag != "" {
+		return "av run " + flag + " ..."
+	}
+	return ""
+}
 
 // AllowFlag is the flag of that command.
 func AllowFlag(t Target) string {
+	if OnHost(t.Host) {
+		return hostServiceFlag(t)
+	}
 	// A host without a port means 443, so that port is not worth typing.
 	return "--allow " + strings.TrimSuffix(t.String(), ":443")
 }

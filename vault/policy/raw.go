@@ -11,13 +11,14 @@ const rawScheme = "tcp://"
 // tcp://HOST:PORT, to which bytes are carried that nobody reads.
 func ParseAllow(s string) (t Target, raw bool, err error) {
 	rest, raw := strings.CutPrefix(s, rawScheme)
-	if !raw {
-		t, err = ParseTarget(s, DefaultPort)
-		return t, false, err
+	port := uint16(DefaultPort)
+	if raw {
+		port = 0 // none is usual among all protocols, and a grant this wide is spelled out
 	}
-	// No port is usual among all protocols, and a grant this wide is spelled out.
-	t, err = ParseTarget(rest, 0)
-	return t, true, err
+	if t, err = ParseTarget(rest, port); err == nil {
+		err = foreign(t.Host)
+	}
+	return t, raw, err
 }
 
 // RawFlag is how t is named as one to which bytes are carried unread.

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -51,23 +50,31 @@ func (m mapping) address() (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	ap, err := netip.ParseAddrPort(s)
-	switch {
-	case err != nil:
-		err = fmt.Errorf("bad address %q", s)
-	case ap.Port() == 0:
-		err = fmt.Errorf("bad address %q: port 0", s)
-	case ap.Addr().Zone() != "":
-		err = fmt.Errorf("bad address %q: it has a zone", s)
-	case ap.Addr().Unmap().IsUnspecified() || ap.Addr().Unmap().IsMulticast():
-		err = fmt.Errorf("bad address %q: it is not one host", s)
-	case slices.Contains(metadata, ap.Addr().Unmap()):
-		return netip.AddrPort{}, m.errorf(m.at("address"), "name another address: nothing grants this one",
-			"address %q is a cloud's metadata service, which hands out the machine's own credentials", s)
-	}
 	if err != nil {
-		return netip.AddrPort{}, m.errorf(m.at("address"), `want IP:PORT, such as "10.1.2.3:8443"`, "%v", err)
+		return netip.AddrPort{}, m.errorf(m.at("address"), `want IP:PORT, such as "10.1.2.3:8443"`, "bad address %q", s)
+	}
+	if err := grantable(ap); err != nil {
+		return netip.AddrPort{}, m.refuse("address", err, "bad address %q: %v", s, err)
 	}
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+}
+
+// grantable refuses an address that no operator can open to anyone.
+func grantable(ap netip.AddrPort) error {
+	const want = `want IP:PORT, such as "10.1.2.3:8443"`
+	switch addr := ap.Addr().Unmap(); {
+	case !ap.IsValid():
+		return &problem{"it is no address", want}
+	case ap.Port() == 0:
+		return &problem{"port 0", want}
+	case ap.Addr().Zone() != "":
+		return &problem{"it has a zone", want}
+	case addr.IsUnspecified() || addr.IsMulticast():
+		return &problem{"it is not one host", "name the address at which it is reached, such as 127.0.0.1"}
+	case slices.Contains(metadata, addr):
+		return &problem{"it is a cloud's metadata service, which hands out the machine's own credentials", "name another address: nothing grants this one"}
+	}
+	return nil
 }
 
 func (m mapping) ca(readFile func(string) ([]byte, error)) (string, error) {

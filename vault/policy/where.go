@@ -21,6 +21,9 @@ func (m mapping) where(s *Service) error {
 	}
 	host, path, inline := strings.Cut(host, "/")
 	t, err := readPattern(host, DefaultPort)
+	if err == nil {
+		err = foreign(strings.TrimPrefix(t.Host, wildcard))
+	}
 	if err != nil {
 		return m.refuse("host", err, "host: refusing %s: %v", short(host), err)
 	}
