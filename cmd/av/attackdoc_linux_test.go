@@ -21,7 +21,11 @@ const (
 	isolation  = "../../docs/isolation.md"
 	tableBegin = "<!-- written by the tests from here: make golden -->\n"
 	tableEnd   = "<!-- to here -->\n"
-	blocked    = "blocked"
+
+	enginesBegin = "<!-- and on other daemons: make golden -->\n"
+	enginesEnd   = "<!-- to here too -->\n"
+
+	blocked = "blocked"
 )
 
 // proved are attacks that have tests of their own, in which more happens than one line can say.
@@ -63,6 +67,7 @@ func TestIsolationPageNamesEveryAttackAndTest(t *testing.T) {
 	}
 	all := attackTable()
 	compareDoc(t, renderAttacks(all, slices.Repeat([][]string{slices.Repeat([]string{blocked}, len(all))}, len(users))))
+	compareRegion(t, enginesBegin, enginesEnd, renderEngines(slices.Repeat([]string{blocked}, len(otherEngines))))
 	for _, p := range proved {
 		dir, name := filepath.Split(p.test)
 		files, err := filepath.Glob("../../" + dir + "*_test.go")
@@ -81,17 +86,23 @@ func TestIsolationPageNamesEveryAttackAndTest(t *testing.T) {
 // compareDoc holds the page against what it should say, or writes that into it.
 func compareDoc(t *testing.T, want string) {
 	t.Helper()
+	compareRegion(t, tableBegin, tableEnd, want)
+}
+
+// compareRegion does that for what stands between two lines.
+func compareRegion(t *testing.T, begin, end, want string) {
+	t.Helper()
 	page, err := os.ReadFile(isolation)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, found := strings.Cut(string(page), tableBegin)
-	got, after, ended := strings.Cut(rest, tableEnd)
+	before, rest, found := strings.Cut(string(page), begin)
+	got, after, ended := strings.Cut(rest, end)
 	if !found || !ended {
 		t.Fatalf("%s has no place for the table", isolation)
 	}
 	if *update {
-		if err := os.WriteFile(isolation, []byte(before+tableBegin+want+tableEnd+after), 0o644); err != nil {
+		if err := os.WriteFile(isolation, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -74,6 +74,8 @@ func (w *attackWorld) control(name string) []string {
 	switch name {
 	case inner:
 		return []string{"--network", w.inner, "--add-host", "host.docker.internal:" + w.innerBase.Addr().Next().String()}
+	case withIPv6:
+		return []string{"--network", w.six}
 	case hostNet:
 		return []string{"--network", "host"}
 	case netAdmin:

@@ -14,7 +14,11 @@ import (
 
 // The walls are two, and one is enough: with either of them taken down by hand, nothing more leaves the box.
 func TestEachWallStandsWithoutTheOther(t *testing.T) {
-	w := newAttackWorld(t)
+	eachWallStands(t, newAttackWorld(t))
+}
+
+func eachWallStands(t *testing.T, w *attackWorld) {
+	t.Helper()
 	var all []attack
 	for _, a := range attackTable() {
 		if a.sink != right && (a.lacks == nil || a.lacks() == "") {

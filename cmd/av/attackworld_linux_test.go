@@ -34,6 +34,7 @@ type attackWorld struct {
 	image     string // the attacker's
 	open      string // an ordinary network
 	openBase  netip.Prefix
+	six       string // a network with IPv6, where the engine has it on
 	inner     string // an internal network, without our walls
 	innerBase netip.Prefix
 }
