@@ -37,6 +37,7 @@ var proved = []struct{ id, try, test string }{
 	{"A21", "a tunnel that stays open when its grant is taken back", "proxy/TestTunnelClosesWhenItsGrantIsTakenBack"},
 	{"A21", "a tunnel that stays open when its run has ended", "proxy/TestEndedSessionClosesItsTunnels"},
 	{"B3, B4", "the proxy as a way to the host, its network and metadata", "proxy/TestInnerNetworkCannotBeReachedThroughAnOpenPolicy"},
+	{"B4", "what `--host-service` opens, as a way to anything else of the host", "cmd/av/TestHostServiceIsOneEndpointOfTheHostAndNoMore"},
 	{"B5", "an address that stands for another", "proxy/egress/TestTranslatedAddressIsJudgedAsTheOneItStandsFor"},
 	{"B7", "an address of a special kind", "proxy/egress/TestNoSpecialPurposePrefixOfTheRegistriesMayBeDialled"},
 	{"B8", "a name that changes its address, or has a private one among others", "proxy/egress/TestJudgedAddressIsTheOneDialled"},

@@ -98,7 +98,10 @@ func newMarker() string { return strings.ToLower(rand.Text()[:12]) }
 // run is av run with the attacker's image, in a workspace that belongs to uid.
 func (w *attackWorld) run(t *testing.T, uid int, script string, flags ...string) *exec.Cmd {
 	t.Helper()
-	args := append([]string{w.av, "run", "--isolation=container", "--image", w.image}, flags...)
+	if w.image != "" { // else av's own
+		flags = append([]string{"--image", w.image}, flags...)
+	}
+	args := append([]string{w.av, "run", "--isolation=container"}, flags...)
 	args = append([]string{"--mount", "sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, filepath.Join(w.dir, "resolv.conf")}, args...)
 	cmd := exec.Command("unshare", append(args, "--", "bash", "-c", script)...)
 	cmd.Env, cmd.Dir = w.env, t.TempDir()

@@ -35,13 +35,17 @@ func local(t *testing.T) (port int, told *syncBuffer) {
 			}
 			go func() {
 				defer conn.Close()
+				request := false
 				for lines := bufio.NewScanner(conn); lines.Scan(); {
 					_, _ = io.WriteString(told, lines.Text()+"\n")
-					if lines.Text() == "" {
+					request = request || strings.HasSuffix(lines.Text(), " HTTP/1.1")
+					switch {
+					case !request:
+						_, _ = io.WriteString(conn, lines.Text()+"\n")
+					case lines.Text() == "":
 						_, _ = io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\nserved\n")
 						return
 					}
-					_, _ = io.WriteString(conn, lines.Text()+"\n")
 				}
 				_, _ = io.WriteString(told, "ended\n")
 			}()
@@ -67,10 +71,9 @@ func TestHostServiceIsOneEndpointOfTheHostAndNoMore(t *testing.T) {
 	otherPort, otherTold := local(t)
 	asked := newMarker()
 	script := fmt.Sprintf(`P=%d O=%d
-		GW=$(ip -4 route show dev eth0 2>/dev/null | sed -n 's/^default via \([0-9.]*\).*/\1/p'); GW=${GW:-$(python3 -c 'import socket, struct
-for line in open("/proc/net/route").read().splitlines()[1:]:
-    f = line.split()
-    if f[1] != "00000000" and f[0] == "eth0": print(socket.inet_ntoa(struct.pack("<I", int(f[2] if f[2] != "00000000" else f[1], 16) + (f[2] == "00000000"))))')}
+		GW=$(python3 -c 'import ipaddress, struct
+for f in map(str.split, open("/proc/net/route")):
+    if f[0] == "eth0" and f[1] != "00000000": print(ipaddress.ip_address(struct.pack("<I", int(f[1], 16))) + 1)')
 		echo "gateway $GW"
 		say() { timeout 20 bash -c 'exec 3<>/dev/tcp/'"$1/$2"'; echo '"$3"' >&3; read -t 10 line <&3; echo "heard $line"'; }
 		say pg.host $P by-name
@@ -78,10 +81,10 @@ for line in open("/proc/net/route").read().splitlines()[1:]:
 		curl -sS -m 20 --noproxy '*' http://PG.host.:$P/past-the-proxy 2>&1; echo
 		for h in pg.host db.host %s.host $GW host.docker.internal; do say $h $O attack-$h; done
 		for h in db.host a.pg.host host %s.host 127.0.0.1 localhost $GW [::1] [::ffff:127.0.0.1] [::ffff:$GW]; do
-			curl -sS -m 20 -x http://127.0.0.1:14322 http://$h:$P/attack 2>&1 | head -c 300
-			curl -sS -m 20 -p -x http://127.0.0.1:14322 http://$h:$P/attack-$h 2>&1 | head -c 300; done
+			curl -sS -m 20 --noproxy '' -x http://127.0.0.1:14322 http://$h:$P/attack 2>&1 | head -c 300
+			curl -sS -m 20 -p --noproxy '' -x http://127.0.0.1:14322 http://$h:$P/attack-$h 2>&1 | head -c 300; done
 		curl -sS -m 20 https://%s.test/ 2>&1
-		exec 4<>/dev/tcp/pg.host/$P; echo held >&4; read -t 20 line <&4; echo ready; read`, port, otherPort, asked, asked, asked)
+		exec 4<>/dev/tcp/pg.host/$P; echo held >&4; read -t 20 line <&4; echo ready; read; true`, port, otherPort, asked, asked, asked)
 	receipt := filepath.Join(w.dir, "receipt.json")
 	cmd := w.run(t, 1000, script, "--unmatched=allow", "--receipt", receipt, "--host-service", fmt.Sprintf("pg=localhost:%d", port))
 	out := &syncBuffer{}
@@ -99,7 +102,12 @@ for line in open("/proc/net/route").read().splitlines()[1:]:
 			t.Log(out)
 		}
 	})
-	until(t, "the box", 4*time.Minute, func() bool { return strings.Contains(out.String(), "ready\n") })
+	until(t, "the box", 2*time.Minute, func() bool {
+		if strings.Contains(out.String(), "av: error") {
+			t.Fatal("there is no box")
+		}
+		return strings.Contains(out.String(), "ready\n")
+	})
 	until(t, "what the box holds open", time.Minute, func() bool { return strings.Contains(told.String(), "held\n") })
 	before := strings.Count(told.String(), "ended\n")
 	stdin.Close()
