@@ -12,12 +12,14 @@ import (
 	"github.com/av-project/av/scripts/fakenet"
 )
 
-// users are who tries, and from which kind of box: av lets a command be whoever its workspace belongs to.
-var users = []struct {
+type user struct {
 	name  string
 	uid   int
 	relay string
-}{{"as root in the box", 0, "socket"}, {"as an ordinary user", 1000, "socket"}, {"as root in a box on a network", 0, "bridge"}}
+}
+
+// users are who tries, and from which kind of box: av lets a command be whoever its workspace belongs to.
+var users = []user{{"as root in the box", 0, "socket"}, {"as an ordinary user", 1000, "socket"}, {"as root in a box on a network", 0, "bridge"}}
 
 // tryLimit is long: a control that is ended too early would look like a wall.
 const tryLimit = 20 * time.Second

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -261,7 +262,7 @@ func removeGroup(group string) error {
 // withIPv6 is a control that only an engine with IPv6 can have.
 const withIPv6 = "a container on a network with IPv6"
 
-// TestGoldenNothingLeavesTheBoxOnOtherEngines tries the whole table as root in a box of daemons that are set up in other
+// TestGoldenNothingLeavesTheBoxOnOtherEngines tries the whole table as root in boxes of daemons that are set up in other
 // ways than this machine's, with the same controls; and on one of them each wall without the other.
 func TestGoldenNothingLeavesTheBoxOnOtherEngines(t *testing.T) {
 	if o, dir, yes := besides(t); yes {
@@ -313,11 +314,16 @@ func (o otherEngine) tryAll(t *testing.T) {
 		groups[a.control] = append(groups[a.control], len(all))
 		all = append(all, a)
 	}
-	t.Run(users[0].name, func(t *testing.T) {
-		for i, got := range w.fromBox(t, all, users[0].uid) {
-			if got != "" {
-				t.Errorf("%s, %s with %s: LEAKED, %s\n\t%s", all[i].id, all[i].try, all[i].with, got, all[i].line)
-			}
+	t.Run("boxes", func(t *testing.T) {
+		for _, who := range roots() {
+			t.Run(who.name, func(t *testing.T) {
+				t.Parallel()
+				for i, got := range w.fromBox(t, all, who.uid, "--relay", who.relay) {
+					if got != "" {
+						t.Errorf("%s, %s with %s: LEAKED, %s\n\t%s", all[i].id, all[i].try, all[i].with, got, all[i].line)
+					}
+				}
+			})
 		}
 	})
 	if o.legacy {
@@ -333,12 +339,20 @@ func (o otherEngine) tryAll(t *testing.T) {
 	})
 }
 
+// roots are those of the users who are root, from each kind of box.
+func roots() []user {
+	return slices.DeleteFunc(slices.Clone(users), func(u user) bool { return u.uid != 0 })
+}
+
 // renderEngines writes the lines of the daemons.
 func renderEngines(results []string) string {
 	var out strings.Builder
 	out.WriteString("\n| a daemon with | tried | |\n|---|---|---|\n")
 	for i, o := range otherEngines {
-		tried := "every line above, as " + strings.TrimPrefix(users[0].name, "as ")
+		tried := "every line above"
+		for _, u := range roots() {
+			tried += ", " + u.name
+		}
 		if o.legacy {
 			tried += "; and one wall without the other"
 		}

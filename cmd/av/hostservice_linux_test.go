@@ -65,7 +65,7 @@ func TestHostServiceIsOneEndpointOfTheHostAndNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = internet.Close() })
-	w := &attackWorld{internet: internet, dir: filepath.Dir(dir), env: env, av: av}
+	w := &attackWorld{internet: internet, dir: filepath.Dir(dir), env: withRelay(env, "bridge"), av: av} // which has a gateway
 	w.write(t, "resolv.conf", "nameserver "+fakenet.DNSAddr.String()+"\n")
 	port, told := local(t)
 	otherPort, otherTold := local(t)
@@ -74,7 +74,7 @@ func TestHostServiceIsOneEndpointOfTheHostAndNoMore(t *testing.T) {
 		GW=$(python3 -c 'import ipaddress, struct
 for f in map(str.split, open("/proc/net/route")):
     if f[0] == "eth0" and f[1] != "00000000": print(ipaddress.ip_address(struct.pack("<I", int(f[1], 16))) + 1)')
-		echo "gateway $GW"
+		[ "$GW" ] || echo "av: error: there is no gateway to try"
 		say() { timeout 20 bash -c 'exec 3<>/dev/tcp/'"$1/$2"'; echo '"$3"' >&3; read -t 10 line <&3; echo "heard $line"'; }
 		say pg.host $P by-name
 		curl -sS -m 20 http://pg.host:$P/by-url 2>&1; echo
@@ -152,6 +152,7 @@ for f in map(str.split, open("/proc/net/route")):
 	}
 	// Another run of the same vault has no part in it. Control: with a grant of its own it reaches the other server.
 	again := fmt.Sprintf("curl -sS -m 20 http://pg.host:%d/another 2>&1; curl -sS -m 20 http://own.host:%d/another", port, otherPort)
+	w.env = env // the usual way to av
 	second := w.run(t, 1000, again, "--unmatched=allow", "--host-service", fmt.Sprintf("own=127.0.0.1:%d", otherPort))
 	text, err := second.CombinedOutput()
 	if err != nil || strings.Contains(told.String(), "/another") || !strings.Contains(otherTold.String(), "/another") {
