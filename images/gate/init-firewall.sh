@@ -65,6 +65,9 @@ v6=ip6${v4#ip}
 # box has no use for IPv6, nor for an address of it.
 from_relay='' to_relay='' past_catch=''
 if [ "$relay" = none ]; then
+	# Who was told to use tables that this kernel has not is asked again, with the others: what
+	# is there of the first try goes. Another eth0 than ours stays, and ends it here.
+	ip link delete dev av0 2>/dev/null || true
 	ip link add eth0 type veth peer name av0
 	if [ -e /proc/net/if_inet6 ]; then
 		ip link set dev eth0 addrgenmode none
