@@ -90,8 +90,7 @@ func CreateGate(ctx context.Context, e *engine.Engine, run Run, image string, fi
 		Sysctls:   map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"},
 		ReadOnly:  true,
 		Binds:     binds,
-		Memory:    gateMemory,
-		PidsLimit: gatePids,
+		Limits:    engine.Limits{Memory: gateMemory, PidsLimit: gatePids},
 		OpenStdin: true,
 	})
 	if err != nil {

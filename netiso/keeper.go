@@ -50,7 +50,7 @@ func CreateKeeper(ctx context.Context, e *engine.Engine, run Run, image string) 
 		Labels: run.Labels(), Network: "host",
 		CapAdd:   []string{"NET_ADMIN", "NET_RAW"},
 		ReadOnly: true, Binds: binds,
-		Memory: gateMemory, PidsLimit: gatePids,
+		Limits: engine.Limits{Memory: gateMemory, PidsLimit: gatePids},
 		// When its run dies it ends by itself, and nobody may be there to remove it.
 		OpenStdin: true, AutoRemove: true,
 	})

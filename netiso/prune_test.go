@@ -173,7 +173,7 @@ func TestAnotherHomesRemainsGoOnlyWhenAskedForAndStill(t *testing.T) {
 		still: orphan(t, e, still, still.Labels()), runs: orphan(t, e, runs, runs.Labels()), unlabelled: orphan(t, e, unlabelled, nil),
 	}
 	id, err := e.CreateContainer(t.Context(), engine.Container{
-		Name: runs.Gate(), Image: require.Image, Command: []string{"sleep", "1000"}, Network: "none", Labels: runs.Labels(), PidsLimit: 8,
+		Name: runs.Gate(), Image: require.Image, Command: []string{"sleep", "1000"}, Network: "none", Labels: runs.Labels(), Limits: engine.Limits{PidsLimit: 8},
 	})
 	if err != nil {
 		t.Fatal(err)

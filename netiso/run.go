@@ -52,6 +52,9 @@ func (r Run) Gate() string    { return "av-" + r.ID + "-gate" }
 func (r Run) Agent() string   { return "av-" + r.ID + "-agent" }
 func (r Run) Keeper() string  { return "av-" + r.ID + "-keeper" }
 
+// Giver is the container that gives the user what root in the box has made.
+func (r Run) Giver() string { return "av-" + r.ID + "-giver" }
+
 // Owner gives the random name of this av home, and makes it when there is none. Two
 // users of one engine, or two homes of one user, are so told apart: whether a run is
 // alive can only be asked where its lock is.

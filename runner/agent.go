@@ -23,8 +23,6 @@ const (
 	homeInBox = "/home/agent"
 	// homeSize bounds what can be written there, in bytes: it is the host's memory.
 	homeSize = 2 << 30
-	// agentPids bounds a fork bomb.
-	agentPids = 4096
 	// defaultPath is what engines search where an image sets no PATH.
 	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
@@ -57,29 +55,55 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
+	if b.Root {
+		uid, gid = 0, 0
+	}
+	limits, err := b.limits(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.keepHome(ctx, uid); err != nil {
+		return err
+	}
 	width, height, _ := b.Streams.size()
-	create, done := b.creating(ctx)
-	defer done()
-	id, err := b.engine.CreateContainer(create, engine.Container{
+	c := engine.Container{
 		Name: b.run.Agent(), Image: ref, Labels: b.run.Labels(),
 		Entrypoint: entrypoint, Command: command,
 		User: fmt.Sprintf("%d:%d", uid, gid), Dir: workspaceInBox,
-		Env:       append(boxEnv(b.Streams), b.Env...),
-		Network:   "container:" + b.run.Gate(),
-		Binds:     b.placed.binds,
-		Tmpfs:     map[string]string{homeInBox: fmt.Sprintf("exec,mode=0700,size=%d,uid=%d,gid=%d", homeSize, uid, gid)},
-		PidsLimit: agentPids,
-		TTY:       b.Streams.terminal(),
-		Width:     width, Height: height,
+		Env:     b.env(image.Env),
+		Network: "container:" + b.run.Gate(),
+		Binds:   b.placed.binds,
+		Tmpfs:   map[string]string{},
+		Limits:  limits,
+		Runtime: b.Runtime,
+		TTY:     b.Streams.terminal(),
+		Width:   width, Height: height,
 		OpenStdin: true,
 		Init:      true,
-	})
+	}
+	if b.Root {
+		c.CapAdd, c.RootInBox = givenToRoot(), true
+	}
+	b.putHome(&c, uid, gid)
+	create, done := b.creating(ctx)
+	defer done()
+	id, err := b.engine.CreateContainer(create, c)
 	if err != nil {
 		return err
 	}
 	b.agent = agent{engine: b.engine, id: id, image: image, uid: uid, gid: gid, command: b.Command, env: b.Env, workspace: b.workspaceHere()}
 	b.undo.add(rankAgent, func(ctx context.Context) error { return b.engine.RemoveContainer(ctx, id) })
 	return ctx.Err()
+}
+
+// env is the command's environment: av's, then the user's, and git's settings after those
+// that the image or the user may have begun to count.
+func (b *box) env(image []string) []string {
+	env := boxEnv(b.Streams)
+	if b.Root {
+		env = append(env, "USER=root", "LOGNAME=root")
+	}
+	return slices.Concat(env, b.Env, b.Git.env(slices.Concat(image, b.Env)))
 }
 
 // boxEnv is what every command in a box finds in its environment.

@@ -44,6 +44,8 @@ type box struct {
 	placed  placed
 
 	published *publisher
+	// keptVolume is the volume that is HOME, if one is kept.
+	keptVolume string
 
 	// uncertain: a request to the engine was given up, and may still be carried out.
 	uncertain atomic.Bool
@@ -63,6 +65,9 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 	}
 	host := spec.Host.With(spec.Home, eng.Host())
 	if spec.Workspace, err = checkWorkspace(spec.Workspace, host); err != nil {
+		return 0, err
+	}
+	if err := spec.check(); err != nil {
 		return 0, err
 	}
 	b := &box{Spec: spec, engine: eng, run: netiso.NewRun(spec.Owner), host: host}
@@ -225,8 +230,14 @@ func (b *box) prepareAgent(ctx context.Context) error {
 	if err := b.createAgent(ctx, b.image); err != nil {
 		return err
 	}
+	if err := b.ownHome(ctx); err != nil {
+		return err
+	}
+	if b.Root {
+		b.undo.add(rankGate, b.giveBack(time.Now()))
+	}
 	clothes := outfit{engine: b.engine, id: b.agent.id, image: b.agent.image, cache: filepath.Join(b.Home, "cache"), bare: b.createBare, mounts: b.mounted()}
-	return clothes.dress(ctx, b.Broker.CA(), b.agent.uid, b.agent.gid)
+	return clothes.dress(ctx, b.Broker.CA(), b.agent.uid, b.agent.gid, b.Git)
 }
 
 // agentImage gives the image that the user named, fetched if it is not here yet.

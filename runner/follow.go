@@ -68,6 +68,9 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 			if !written {
 				e.Err = errors.Join(e.Err, <-output)
 			}
+			if e.Err == nil && e.Code != 0 {
+				a.explainMemory(ctx, b)
+			}
 			if e.Err == nil && (e.Code == 126 || e.Code == 127) {
 				e.Err = a.explain(ctx, e.Code)
 			}

@@ -37,17 +37,19 @@ type outfit struct {
 
 // dress puts into the container the CA, and entries for the user that its command
 // runs as, without which git, ssh and npm do not know who they are.
-func (o *outfit) dress(ctx context.Context, ca []byte, uid, gid int) error {
+func (o *outfit) dress(ctx context.Context, ca []byte, uid, gid int, git Git) error {
 	var files []file
-	var users, groups []byte
+	var users, groups, gitconfig []byte
 	err := together(
 		func() (err error) { files, err = o.trusting(ctx, ca); return err },
 		func() (err error) { users, err = o.read(ctx, "/etc/passwd"); return err },
 		func() (err error) { groups, err = o.read(ctx, "/etc/group"); return err },
+		func() (err error) { gitconfig, err = o.read(ctx, systemGitconfig); return err },
 	)
 	if err = errors.Join(err, o.undress(ctx)); err != nil {
 		return err
 	}
+	files = append(files, gitFiles(git, gitconfig)...)
 	if entry := fmt.Sprintf("agent:x:%d:%d::%s:/bin/sh\n", uid, gid, homeInBox); !hasID(users, uid) {
 		files = append(files, file{"etc/passwd", appendLine(users, entry)})
 	}

@@ -69,6 +69,20 @@ type Spec struct {
 	NoFirewall bool
 	// Image to run in; empty for av's own base image. Container runs only.
 	Image string
+	// Limits is what the box may take of its machine. Container runs only.
+	Limits Limits
+	// Root makes the command root in the box, with what package managers need.
+	Root bool
+	// ReadOnly leaves the command only its workspace, HOME and folders of memory to write to.
+	ReadOnly bool
+	// Runtime is the engine's runtime for the command's container; empty: its default.
+	Runtime string
+	// KeptHome is the volume that is HOME; nil for one of memory, gone with the run.
+	KeptHome *KeptHome
+	// Share lists what of the user's own home is put into HOME.
+	Share []Share
+	// Git is what git in the box is told.
+	Git Git
 	// Pool is where the run's network comes from; zero: netiso.DefaultPool. Container
 	// runs only.
 	Pool netip.Prefix

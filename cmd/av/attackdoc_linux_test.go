@@ -43,6 +43,12 @@ var proved = []struct{ id, try, test string }{
 	{"B8", "a name that changes its address, or has a private one among others", "proxy/egress/TestJudgedAddressIsTheOneDialled"},
 	{"B11, B12, B13", "a box, and its way to the proxy, from another box, another container and the host", "cmd/av/TestBoxIsOutOfReachOfItsNeighbours"},
 	{"B13", "an identity after its run", "proxy/TestEndedSessionRefusesTheNextRequest"},
+	{"F10", "the relay, as the gate's user", "cmd/av/TestGatesUserGetsNothingFromTheRelayWithoutTheRunsCertificate"},
+	{"F10", "a file that runs as root, left in the workspace", "cmd/av/TestFilesThatRootMadeInTheWorkspaceAreGivenToItsOwner"},
+	{"F12", "a kept home used by two, or by another folder", "cmd/av/TestKeptHomeIsOneRunsAtATimeAndStaysUntilItIsRemoved"},
+	{"F13", "floods of output, processes, files and shared memory", "cmd/av/TestFloodsStayInTheBox"},
+	{"F13", "more memory than the box has", "cmd/av/TestBoxThatRunsOutOfItsMemoryIsEndedAndSaysSo"},
+	{"F16", "flags that would open the box", "cmd/av/TestScripts"},
 	{"G1", "`kill -9` of av", "cmd/av/TestKilledRunIsTakenApartByItsWatchdog"},
 	{"G5", "what leaves by packets in the table above, while the proxy hangs and after it was killed with its watchdog", "cmd/av/TestBoxWhoseProxyIsGoneHasNoWayOut"},
 	{"G6", "exit codes, and ends by a signal", "cmd/av/TestExitCodesComeBackAsTheyWere"},
@@ -67,7 +73,13 @@ func TestIsolationPageNamesEveryAttackAndTest(t *testing.T) {
 		t.Skip("the page is written by the test that has tried")
 	}
 	all := attackTable()
-	compareDoc(t, renderAttacks(all, slices.Repeat([][]string{slices.Repeat([]string{blocked}, len(all))}, len(users))))
+	results := make([][]string, len(users))
+	for u, who := range users {
+		for _, a := range all {
+			results[u] = append(results[u], expected(a, who.flags))
+		}
+	}
+	compareDoc(t, renderAttacks(all, results))
 	compareRegion(t, enginesBegin, enginesEnd, renderEngines(slices.Repeat([]string{blocked}, len(otherEngines))))
 	for _, p := range proved {
 		dir, name := filepath.Split(p.test)

@@ -27,6 +27,8 @@ type attack struct {
 	mark func(mark) string
 	// control names the container in which the same line gets through: one that lacks the wall.
 	control string
+	// rootMay: root with --root is meant to be given it.
+	rootMay bool
 	// lacks says why this machine cannot try it; nil where every machine can.
 	lacks func() string
 }
@@ -85,6 +87,10 @@ func (w *attackWorld) control(name string) []string {
 	case sysAdmin: // not --privileged: a host may not have every capability to give
 		return []string{"--network", w.open, "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--security-opt", "seccomp=unconfined",
 			"--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined"}
+	case hostPids:
+		return []string{"--network", w.open, "--pid", "host", "--cap-add", "SYS_PTRACE", "--security-opt", "apparmor=unconfined"}
+	case readSearch:
+		return []string{"--network", w.open, "--cap-add", "DAC_READ_SEARCH"}
 	case generous:
 		return []string{"--network", w.open, "--volume", "/var/run:/var/run", "--env", "SSH_AUTH_SOCK=/run/agent"}
 	}
@@ -135,11 +141,11 @@ func needsSocket(kind, protocol int) func() string {
 
 // prelude sets what the lines refer to.
 func (w *attackWorld) prelude() string {
-	return fmt.Sprintf(`export S=%s S6=%s D=%s A=%s API=%s TCP=%d UDP=%d ABSTRACT=%s
+	return fmt.Sprintf(`export S=%s S6=%s D=%s A=%s API=%s TCP=%d UDP=%d ABSTRACT=%s VICTIM=%d VICTIM_NAME=%s
 		export GW=$(python3 -c 'import ipaddress, subprocess
 for line in subprocess.run(["ip", "-4", "-o", "addr", "show", "dev", "eth0"], capture_output=True, text=True).stdout.splitlines():
     print(ipaddress.ip_interface(line.split()[3]).network[1])')
-`, fakenet.SinkAddr, fakenet.SinkAddr6, fakenet.DNSAddr, fakenet.APIAddr, fakenet.APIName, w.host.tcp, w.host.udp, w.host.abstract)
+`, fakenet.SinkAddr, fakenet.SinkAddr6, fakenet.DNSAddr, fakenet.APIAddr, fakenet.APIName, w.host.tcp, w.host.udp, w.host.abstract, w.victim, w.victimName)
 }
 
 // script tries everything: first, one after the other, what might tear a hole, then at once what would go through it. limit

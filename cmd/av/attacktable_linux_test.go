@@ -7,10 +7,10 @@ func attackTable() []attack {
 		{id: "A11", try: "a raw or a packet socket", with: "python", line: `python3 -c 'import socket as s; s.socket(s.AF_INET, s.SOCK_RAW, 1)'`},
 		{id: "A11", try: "a raw or a packet socket", with: "python", line: `python3 -c 'import socket as s; s.socket(s.AF_PACKET, s.SOCK_RAW)'`},
 		{id: "A11", try: "a lie to a neighbour about who has an address (ARP)", with: "scapy", line: `python3 -c 'from scapy.all import ARP, Ether, sendp; sendp(Ether(dst="ff:ff:ff:ff:ff:ff")/ARP(op=2, psrc="'$GW'", pdst="'$GW'"), iface="eth0")'`},
-		{id: "F10", try: "a capability, or a way to gain one", with: "bash", line: "grep '^Cap[A-Z][a-z]*:.*[1-9a-f]' /proc/self/status"},
-		{id: "F10", try: "a capability, or a way to gain one", with: "bash", line: "grep '^NoNewPrivs:.*0' /proc/self/status"},
-		{id: "F10", try: "another user's files, or being another user", with: "chown", line: "touch /tmp/own.$M && chown 1234 /tmp/own.$M"},
-		{id: "F10", try: "another user's files, or being another user", with: "python", line: "python3 -c 'import os; os.setuid(65533)'"},
+		{id: "F10", try: "a capability", with: "bash", rootMay: true, line: "grep '^Cap[A-Z][a-z]*:.*[1-9a-f]' /proc/self/status"},
+		{id: "F10", try: "a way to gain capabilities", with: "bash", line: "grep '^NoNewPrivs:.*0' /proc/self/status"},
+		{id: "F10", try: "another user's files, or being another user", with: "chown", rootMay: true, line: "touch /tmp/own.$M && chown 1234 /tmp/own.$M"},
+		{id: "F10", try: "another user's files, or being another user", with: "python", rootMay: true, line: "python3 -c 'import os; os.setuid(1234)'"},
 		{id: "F15", try: "a device, or a socket to the hypervisor", with: "mknod", line: "mknod /tmp/null.$M c 1 3"},
 		{id: "F15", try: "a device, or a socket to the hypervisor", with: "python", line: "python3 -c 'import socket; socket.socket(40, socket.SOCK_STREAM)'", control: sysAdmin},
 		{id: "A12", try: "taking the walls down", with: "iptables", line: "iptables -F OUTPUT && iptables -P OUTPUT ACCEPT", control: netAdmin},
@@ -89,6 +89,7 @@ func attackTable() []attack {
 		{id: "B2", try: "the host by the engine's name for it", with: "curl", line: "curl -m 5 --noproxy '*' http://host.docker.internal:$TCP/$M", sink: host, control: inner},
 		{id: "B2", try: "the host by the engine's name for it", with: "curl", line: "curl -m 5 http://host.docker.internal:$TCP/$M", sink: host, control: inner},
 	}
+	table = append(boxAttacks(), table...)
 	for _, port := range []string{"53", "123", "443", "33434"} {
 		table = append(table, attack{id: "A6", try: "a datagram to port 53, 123, 443 or a high one", with: "python", line: datagram("AF_INET", "0", `os.environ["S"], `+port), sink: internet})
 	}

@@ -37,6 +37,9 @@ type attackWorld struct {
 	six       string // a network with IPv6, where the engine has it on
 	inner     string // an internal network, without our walls
 	innerBase netip.Prefix
+	// victim is a process of the host's.
+	victim     int
+	victimName string
 }
 
 func newAttackWorld(t *testing.T) *attackWorld {
@@ -64,6 +67,7 @@ func newAttackWorld(t *testing.T) *attackWorld {
 	}
 	w.open, w.openBase = controlNetwork(t)
 	w.inner, w.innerBase = controlNetwork(t, "--internal")
+	w.victim, w.victimName = startVictim(t)
 	return w
 }
 

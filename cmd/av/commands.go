@@ -16,6 +16,7 @@ func commands(e *env) []*cobra.Command {
 		diffCommand(e),
 		applyCommand(e),
 		discardCommand(e),
+		homeCommand(e),
 		pruneCommand(e),
 		caCommand(e),
 		versionCommand(e),

@@ -35,6 +35,7 @@ type runFlags struct {
 	linkFlags
 	workspaceFlags
 	publish publishFlags
+	box     boxFlags
 }
 
 func runCommand(e *env) *cobra.Command {
@@ -85,6 +86,7 @@ credentials out of the command's environment, and does not hold it to anything.
 	f.publish.add(c)
 	flags.StringVar(&f.receipt, "receipt", "", "write to `FILE`, as JSON, what the run asked of the world and how it ended")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
+	f.box.add(c)
 	return inVault(c)
 }
 
@@ -97,6 +99,9 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	publish, err := f.publish.check(f.isolation)
 	if err != nil {
 		return err
+	}
+	if err := f.box.put(f.isolation, command, &runner.Spec{HostWalls: hostWalls[f.hostWalls]}); err != nil {
+		return err // before anything is opened
 	}
 	environment, err := e.boxEnvironment(f.env)
 	if err == nil && f.isolation == "container" {
@@ -142,6 +147,9 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	var found []runner.Found
 	spec.Copied = func(made *workcopy.Copy, changes int) { e.copied(f.quiet, made, changes) }
 	spec.Protected = func(one runner.Found) { found = append(found, one) }
+	if err := f.box.put(f.isolation, command, &spec); err != nil {
+		return err
+	}
 	r := receipt{HostServices: grant.Host, Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
 	spec.NoFirewall = f.noFirewall
 	spec.Took = r.took
@@ -201,6 +209,9 @@ func (e *env) runSpec(ctx context.Context, f runFlags, list []catalog.Preset, sp
 	if f.isolation == "host" {
 		spec.Say("this command is on the host: it has the proxy's variables, and nothing holds it to them (--isolation=container does)")
 		return runner.Host(ctx, spec, os.Environ())
+	}
+	if spec.Git, err = e.git(ctx, spec.Broker.(*broker).vault, spec.Broker.(*broker).grant, spec.Workspace); err != nil {
+		return 0, err
 	}
 	return runner.Container(ctx, spec)
 }

@@ -33,9 +33,12 @@ type Container struct {
 	ReadOnly   bool
 	Binds      []Bind
 	Tmpfs      map[string]string
-	PidsLimit  int64
-	Memory     int64 // bytes; 0: the engine's default
-	TTY        bool
+	Volumes    []Volume
+	Limits
+	// RootInBox: the command is root and may become others, but never the gate's user.
+	RootInBox bool
+	Runtime   string // empty: the engine's default
+	TTY       bool
 	// Width and Height of the terminal, in characters. Engines before 23.0 want them
 	// said again once the container runs.
 	Width, Height uint16
@@ -50,6 +53,9 @@ type Bind struct {
 	ReadOnly       bool
 }
 
+// Volume is a volume of the engine's put into a container.
+type Volume struct{ Name, Target string }
+
 // ContainerInfo is a container that exists.
 type ContainerInfo struct {
 	ID, Name string
@@ -63,7 +69,7 @@ type ContainerInfo struct {
 // ErrNotFound says that its image is not there.
 func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, err error) {
 	security := []string{"no-new-privileges"}
-	profile, err := seccompProfile()
+	profile, err := seccompProfile(c.RootInBox)
 	if err != nil {
 		return "", fmt.Errorf("render the seccomp profile: %w", err)
 	}
@@ -95,9 +101,11 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 		// What an agent prints goes to the person who runs it, and to no file of the
 		// engine's that nobody rotates.
 		LogConfig: container.LogConfig{Type: "none"},
+		// Said, because an engine's configuration may have another default.
+		IpcMode: container.IPCModePrivate,
+		Runtime: c.Runtime,
 	}
-	host.PidsLimit = &c.PidsLimit
-	host.Memory = c.Memory
+	c.Limits.put(host)
 	for _, b := range c.Binds {
 		host.Mounts = append(host.Mounts, mount.Mount{
 			Type: mount.TypeBind, Source: b.Source, Target: b.Target, ReadOnly: b.ReadOnly,
@@ -106,6 +114,9 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 			// below it writable.
 			BindOptions: &mount.BindOptions{Propagation: mount.PropagationPrivate, NonRecursive: b.ReadOnly},
 		})
+	}
+	for _, v := range c.Volumes {
+		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Source: v.Name, Target: v.Target})
 	}
 	answer, err := e.api.ContainerCreate(ctx, config, host, nil, nil, c.Name)
 	return answer.ID, wrap(err, "create container %s", c.Name)

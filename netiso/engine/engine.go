@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -26,17 +27,22 @@ type Engine struct {
 	host string
 }
 
-// Connect reaches the engine that DOCKER_HOST names, or the local one, and agrees
-// on an API version with it. The error says what to do when it does not answer.
+// Connect reaches the engine that the docker command would, and agrees on an API
+// version with it. The error says what to do when it does not answer.
 func Connect(ctx context.Context) (*Engine, error) {
-	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	home, _ := os.UserHomeDir() // without one there are no contexts
+	at, err := locate(os.Getenv, home)
 	if err != nil {
-		return nil, &unreachable{host: "DOCKER_HOST", err: err}
+		return nil, err
+	}
+	api, err := client.NewClientWithOpts(append(at.options(), client.WithAPIVersionNegotiation())...)
+	if err != nil {
+		return nil, &unreachable{endpoint: at, err: err}
 	}
 	e := &Engine{api: api, host: api.DaemonHost()}
 	if _, err := api.Ping(ctx); err != nil {
 		api.Close()
-		return nil, &unreachable{host: e.host, err: err}
+		return nil, &unreachable{endpoint: at, err: err}
 	}
 	return e, nil
 }
@@ -53,15 +59,19 @@ func (e *Engine) Local() bool { return strings.HasPrefix(e.host, "unix://") }
 
 // unreachable is an engine that does not answer, with the step that helps.
 type unreachable struct {
-	host string
-	err  error
+	endpoint
+	err error
 }
 
 func (u *unreachable) Error() string {
-	if u.denied() {
-		return "no permission to use the Docker daemon at " + u.host
+	said := ""
+	if u.from != "" {
+		said = ", which " + u.from + " names"
 	}
-	return "cannot reach the Docker daemon at " + u.host
+	if u.denied() {
+		return "no permission to use the Docker daemon at " + u.host + said
+	}
+	return "cannot reach the Docker daemon at " + u.host + said
 }
 
 func (u *unreachable) Unwrap() error { return u.err }
@@ -69,6 +79,12 @@ func (u *unreachable) Unwrap() error { return u.err }
 func (u *unreachable) Hint() string {
 	if u.denied() {
 		return "run av as a user of the docker group, or as root"
+	}
+	switch {
+	case strings.HasPrefix(u.host, "ssh://"):
+		return "av does not speak ssh to an engine: run av on the engine's machine"
+	case u.from != "":
+		return "start Docker, or set DOCKER_HOST, or choose another with `docker context use`"
 	}
 	return "start Docker, or set DOCKER_HOST"
 }

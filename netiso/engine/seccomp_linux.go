@@ -16,8 +16,20 @@ import (
 var socketFamilies = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
 
 // seccompProfile is Moby's newest default profile, whatever the engine's age, with
-// fewer families of sockets.
-var seccompProfile = sync.OnceValues(func() (string, error) {
+// fewer families of sockets; for root in the box also with fewer users to become.
+func seccompProfile(root bool) (string, error) {
+	if root {
+		return rootProfile()
+	}
+	return plainProfile()
+}
+
+var (
+	plainProfile = sync.OnceValues(func() (string, error) { return render(false) })
+	rootProfile  = sync.OnceValues(func() (string, error) { return render(true) })
+)
+
+func render(root bool) (string, error) {
 	profile := seccomp.DefaultProfile()
 	for _, rule := range profile.Syscalls {
 		// socketcall(2) has the family behind a pointer, where no filter looks. Only
@@ -31,6 +43,9 @@ var seccompProfile = sync.OnceValues(func() (string, error) {
 			Args: []specs.LinuxSeccompArg{{Index: 0, Value: family, Op: specs.OpEqualTo}},
 		}})
 	}
+	if root {
+		limitUsers(profile)
+	}
 	rendered, err := json.Marshal(profile)
 	return string(rendered), err
-})
+}

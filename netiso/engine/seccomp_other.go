@@ -3,4 +3,4 @@
 package engine
 
 // seccompProfile is the engine's own default: Moby's is only to be had on Linux.
-func seccompProfile() (string, error) { return "", nil }
+func seccompProfile(bool) (string, error) { return "", nil }

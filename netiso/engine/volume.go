@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/volume"
 )
 
@@ -32,4 +34,21 @@ func (e *Engine) Volumes(ctx context.Context, labels map[string]string) ([]Volum
 // success.
 func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
 	return wrap(gone(e.api.VolumeRemove(ctx, name, false)), "remove volume %s", name)
+}
+
+// CreateVolume makes a volume, and gives the labels that it has: those of one that was
+// there before are its own.
+func (e *Engine) CreateVolume(ctx context.Context, name string, labels map[string]string) (map[string]string, error) {
+	v, err := e.api.VolumeCreate(ctx, volume.CreateOptions{Name: name, Labels: labels})
+	return v.Labels, wrap(err, "create volume %s", name)
+}
+
+// VolumeUsers gives the containers that run with a volume.
+func (e *Engine) VolumeUsers(ctx context.Context, name string) ([]string, error) {
+	list, err := e.api.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("volume", name))})
+	var ids []string
+	for _, c := range list {
+		ids = append(ids, c.ID)
+	}
+	return ids, wrap(err, "ask who uses volume %s", name)
 }

@@ -6,6 +6,7 @@ package fakenet
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -77,6 +78,9 @@ func New(ctx context.Context) (_ *Net, err error) {
 
 // CAPEM is the certificate of the CA that vouches for every HTTPS server in here.
 func (n *Net) CAPEM() []byte { return slices.Clone(n.ca.pem) }
+
+// TLS is what a test's own HTTPS server in here serves with: certificates of the CA for any name in test.
+func (n *Net) TLS() *tls.Config { return &tls.Config{GetCertificate: n.ca.forHello} }
 
 // API is the vendor's API at APIAddr.
 func (n *Net) API() *API { return n.api }

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Own runs in a container, and so on Linux.
+func Own(context.Context, string, int, int, time.Time) error { return errors.ErrUnsupported }
