@@ -19,7 +19,7 @@ import (
 const (
 	// workspaceInBox is where the workspace is mounted.
 	workspaceInBox = "/workspace"
-	// homeInBox is the command's HOME: memory, gone with the run.
+	// homeInBox is the command's HOME, gone with the run.
 	homeInBox = "/home/agent"
 	// homeSize bounds what can be written there, in bytes: it is the host's memory.
 	homeSize = 2 << 30

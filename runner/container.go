@@ -63,6 +63,9 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 	if !eng.Local() {
 		return 0, &remoteEngine{eng.Host()}
 	}
+	if err := checkHomeFiles(spec.HomeFiles); err != nil {
+		return 0, err
+	}
 	host := spec.Host.With(spec.Home, eng.Host())
 	if spec.Workspace, err = checkWorkspace(spec.Workspace, host); err != nil {
 		return 0, err
@@ -230,11 +233,11 @@ func (b *box) prepareAgent(ctx context.Context) error {
 	if err := b.createAgent(ctx, b.image); err != nil {
 		return err
 	}
-	if err := b.ownHome(ctx); err != nil {
-		return err
-	}
 	if b.Root {
 		b.undo.add(rankGate, b.giveBack(time.Now()))
+	}
+	if err := b.fillHome(ctx); err != nil {
+		return err
 	}
 	clothes := outfit{engine: b.engine, id: b.agent.id, image: b.agent.image, cache: filepath.Join(b.Home, "cache"), bare: b.createBare, mounts: b.mounted()}
 	return clothes.dress(ctx, b.Broker.CA(), b.agent.uid, b.agent.gid, b.Git)

@@ -1,8 +1,6 @@
 package runner
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/netiso/engine"
@@ -85,13 +82,19 @@ func (b *box) keepHome(ctx context.Context, uid int) error {
 	return nil
 }
 
-// putHome adds to a container what HOME is made of: memory, or the kept volume, and what
-// is shared.
+// putHome adds to a container what HOME is made of: memory, or a volume, which is the kept
+// one or one for the files that are to be there, and what is shared.
 func (b *box) putHome(c *engine.Container, uid, gid int) {
 	memory := func(size int) string { return fmt.Sprintf("exec,mode=0700,size=%d,uid=%d,gid=%d", size, uid, gid) }
-	if b.keptVolume != "" {
+	switch {
+	case b.keptVolume != "":
 		c.Volumes = append(c.Volumes, engine.Volume{Name: b.keptVolume, Target: homeInBox})
-	} else {
+	case len(b.HomeFiles) > 0:
+		// An engine can copy into a container that has not started, but not into its memory,
+		// and there may be no program in the image that could do it from inside. A volume
+		// without a name goes when its container is removed.
+		c.Volumes = append(c.Volumes, engine.Volume{Target: homeInBox})
+	default:
 		c.Tmpfs[homeInBox] = memory(homeSize)
 	}
 	for _, s := range b.Share {
@@ -102,22 +105,6 @@ func (b *box) putHome(c *engine.Container, uid, gid int) {
 			c.Tmpfs[dir] = memory(homeSize)
 		}
 	}
-}
-
-// ownHome makes a kept home the user's. Its volume is root's when it is new.
-func (b *box) ownHome(ctx context.Context) error {
-	if b.keptVolume == "" {
-		return nil
-	}
-	var out bytes.Buffer
-	archive := tar.NewWriter(&out)
-	err := archive.WriteHeader(&tar.Header{
-		Typeflag: tar.TypeDir, Name: path.Base(homeInBox) + "/", Mode: 0o700, Uid: b.agent.uid, Gid: b.agent.gid, ModTime: time.Now(),
-	})
-	if err := errors.Join(err, archive.Close()); err != nil {
-		return fmt.Errorf("pack the kept home: %w", err)
-	}
-	return b.engine.CopyTo(ctx, b.agent.id, path.Dir(homeInBox), &out)
 }
 
 // userHome is the home of whoever runs av.

@@ -83,6 +83,8 @@ type Spec struct {
 	Share []Share
 	// Git is what git in the box is told.
 	Git Git
+	// HomeFiles are in HOME before the command starts. Container runs only.
+	HomeFiles []HomeFile
 	// Pool is where the run's network comes from; zero: netiso.DefaultPool. Container
 	// runs only.
 	Pool netip.Prefix
