@@ -33,6 +33,9 @@ type Grant struct {
 	Raw []policy.Target `json:"raw,omitempty"`
 	// Host are endpoints that only this machine, or its network, is to reach otherwise.
 	Host []policy.HostService `json:"host_services,omitempty"`
+	// Services are for this session as if the vault had them, where it has none that
+	// meets theirs.
+	Services []policy.Service `json:"services,omitempty"`
 	// Limits are its share of the proxy, and what it may send out.
 	Limits Limits `json:"limits,omitzero"`
 }
@@ -59,8 +62,11 @@ func (g Grant) check() (Grant, error) {
 	if len(g.Run) > maxName || !printable(g.Run) {
 		return g, fmt.Errorf("refusing run %q: longer than %d characters or not printable", clip(g.Run, maxName), maxName)
 	}
-	if n := len(g.Allow) + len(g.Raw) + len(g.Host); n > maxAllow {
+	if n := len(g.Allow) + len(g.Raw) + len(g.Host) + len(g.Services); n > maxAllow {
 		return g, fmt.Errorf("refusing %d allowed hosts, more than %d", n, maxAllow)
+	}
+	if err := g.checkServices(); err != nil {
+		return g, err
 	}
 	if err := g.Limits.Check(); err != nil {
 		return g, err
@@ -68,7 +74,7 @@ func (g Grant) check() (Grant, error) {
 	if g.Unmatched == "" {
 		g.Unmatched = policy.Deny
 	}
-	_, err := g.Compile(nil)
+	_, err := g.Compile(g.Services)
 	return g, err
 }
 

@@ -35,6 +35,7 @@ type current struct {
 // compile puts the policy that follows from services in place, and tells who waits for
 // it. If nothing is different, nothing happens.
 func (s *Session) compile(services []policy.Service) error {
+	services = s.grant.with(services)
 	before := s.current.Load()
 	if before != nil && reflect.DeepEqual(before.services, services) {
 		return nil

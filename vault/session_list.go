@@ -23,7 +23,8 @@ type SessionInfo struct {
 	Allow     []policy.Target  `json:"allow,omitempty"`
 	Raw       []policy.Target  `json:"raw,omitempty"`
 
-	Host []policy.HostService `json:"host_services,omitempty"`
+	Host     []policy.HostService `json:"host_services,omitempty"`
+	Services []policy.Service     `json:"services,omitempty"`
 	// Limits are those of the grant: what is zero is the default.
 	Limits Limits `json:"limits,omitzero"`
 }
@@ -31,7 +32,7 @@ type SessionInfo struct {
 func sessionInfo(row store.Session) (SessionInfo, error) {
 	g, err := readGrant(row)
 	return SessionInfo{ID: row.ID, Run: row.Run, Created: row.Created, Expires: row.Expires, Ended: row.Ended,
-		Unmatched: g.Unmatched, Allow: g.Allow, Raw: g.Raw, Host: g.Host, Limits: g.Limits}, err
+		Unmatched: g.Unmatched, Allow: g.Allow, Raw: g.Raw, Host: g.Host, Services: g.Services, Limits: g.Limits}, err
 }
 
 // readGrant is what the row of a session was opened for.

@@ -96,6 +96,12 @@ func Within(service, binding string) bool {
 	return Covers(binding, service)
 }
 
+// Meets tells whether there is a host and port that both services are for, whatever their
+// paths and methods, and whether they are enabled or not.
+func (s Service) Meets(o Service) bool {
+	return s.Target().Port == o.Target().Port && (Covers(s.Host, o.Host) || Covers(o.Host, s.Host))
+}
+
 // parent is host without its first label, empty if it has no more.
 func parent(host string) string {
 	if strings.Contains(host, ":") {
