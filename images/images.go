@@ -10,10 +10,11 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/av-project/av/netiso/engine"
@@ -45,6 +46,10 @@ type Builder struct {
 	Program string
 	// Say tells the person who waits what is being done.
 	Say func(string)
+	// Progress gets the build's output; nil: Say gets a line for each of its steps.
+	Progress func(string)
+	// Site says what the host's network wants of a build; nil: nothing.
+	Site func() Site
 }
 
 // Gate gives the image of the gate for this program.
@@ -53,46 +58,72 @@ func (b Builder) Gate(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return b.ensure(ctx, "av-gate", gateDockerfile, identity, map[string]string{"av": program})
+	tag := tagOf(gateName, gateDockerfile, identity)
+	return b.ensure(ctx, gateName, tag, func() plan {
+		return plan{dockerfile: gateDockerfile, files: map[string]string{"av": program}, args: b.site().proxies()}
+	})
 }
 
 // Base gives the image that a command runs in when the user names none.
 func (b Builder) Base(ctx context.Context) (string, error) {
-	return b.ensure(ctx, "av-base", baseDockerfile, nil, nil)
+	return b.ensure(ctx, baseName, baseTag(), func() plan {
+		return plan{dockerfile: baseDockerfile, args: b.site().proxies()}
+	})
 }
 
-// ensure gives the image built from dockerfile and files (name in the build to path
-// here), which identity stands for in its tag.
-func (b Builder) ensure(ctx context.Context, name string, dockerfile, identity []byte, files map[string]string) (string, error) {
+// The names of av's own images, before the colon.
+const (
+	gateName = "av-gate"
+	baseName = "av-base"
+)
+
+func baseTag() string { return tagOf(baseName, baseDockerfile, nil) }
+
+// tagOf is the name of an image that is built from a Dockerfile and what identity stands for.
+func tagOf(name string, dockerfile, identity []byte) string {
 	sum := sha256.Sum256(append(append(append([]byte(nil), dockerfile...), 0), identity...))
-	tag := name + ":" + hex.EncodeToString(sum[:])[:16]
-	if _, err := b.Engine.Image(ctx, tag); err == nil || !errors.Is(err, engine.ErrNotFound) {
-		return tag, err
-	}
-	unlock := lock(ctx, tag)
-	defer unlock()
-	if _, err := b.Engine.Image(ctx, tag); err == nil {
-		return tag, nil // somebody else has built it while we waited
-	}
-	b.Say(fmt.Sprintf("building the image %s (once; this takes a minute)", tag))
+	return name + ":" + hex.EncodeToString(sum[:])[:16]
+}
+
+// label says of an image that it is av's, and which.
+const label = "av.image"
+
+// build builds an image by a plan.
+func (b Builder) build(ctx context.Context, name, tag string, p plan) error {
 	body, writer := io.Pipe()
-	go func() { writer.CloseWithError(pack(writer, dockerfile, files)) }()
+	go func() { writer.CloseWithError(p.pack(writer)) }()
 	defer body.Close()
 	var last tail
-	err := b.Engine.Build(ctx, tag, body, map[string]string{"av.image": name}, last.add)
-	if err != nil {
-		return "", &buildError{tag, err, last.String()}
+	progress := b.Progress
+	if progress == nil {
+		progress = func(text string) {
+			if step, found := strings.CutPrefix(text, "Step "); found {
+				b.Say("step " + strings.TrimSpace(step))
+			}
+		}
 	}
-	return tag, nil
+	err := b.Engine.BuildArgs(ctx, tag, body, map[string]string{label: name}, p.args, func(text string) {
+		last.add(text)
+		progress(text)
+	})
+	if err != nil {
+		return &buildError{tag, err, last.String()}
+	}
+	return nil
 }
 
 // pack writes the build's files as a tar archive.
-func pack(w io.Writer, dockerfile []byte, files map[string]string) error {
+func (p plan) pack(w io.Writer) error {
 	archive := tar.NewWriter(w)
-	if err := add(archive, "Dockerfile", 0o644, int64(len(dockerfile)), bytes.NewReader(dockerfile)); err != nil {
+	if err := add(archive, "Dockerfile", 0o644, int64(len(p.dockerfile)), bytes.NewReader(p.dockerfile)); err != nil {
 		return err
 	}
-	for name, path := range files {
+	for _, name := range slices.Sorted(maps.Keys(p.texts)) {
+		if err := add(archive, name, 0o644, int64(len(p.texts[name])), bytes.NewReader(p.texts[name])); err != nil {
+			return err
+		}
+	}
+	for name, path := range p.files {
 		if err := addFile(archive, name, path); err != nil {
 			return err
 		}
@@ -149,5 +180,5 @@ func (e *buildError) Error() string {
 }
 func (e *buildError) Unwrap() error { return e.err }
 func (e *buildError) Hint() string {
-	return "the build needs the image debian:bookworm-slim and the Debian package archive; check that `docker build` can reach both"
+	return "the build needs the image debian:bookworm-slim, the Debian package archive, and for an agent the npm registry; check that `docker build` can reach them, or name others: `av image build --agent NAME --from IMAGE --build-arg DEBIAN_MIRROR=URL`"
 }

@@ -208,7 +208,7 @@ func (b *box) openSession(ctx context.Context) error {
 }
 
 func (b *box) builder() images.Builder {
-	return images.Builder{Engine: b.engine, Program: b.Program, Say: b.Say}
+	return images.Builder{Engine: b.engine, Program: b.Program, Say: b.Say, Site: b.Site}
 }
 
 func (b *box) fetchGateImage(ctx context.Context) (err error) {
@@ -245,8 +245,11 @@ func (b *box) prepareAgent(ctx context.Context) error {
 
 // agentImage gives the image that the user named, fetched if it is not here yet.
 func (b *box) agentImage(ctx context.Context) (string, error) {
-	if b.Image == "" {
+	switch {
+	case b.Image == "" && b.Recipe.None():
 		return b.builder().Base(ctx)
+	case b.Image == "":
+		return b.builder().Agent(ctx, b.Recipe)
 	}
 	_, err := b.engine.Image(ctx, b.Image)
 	if !errors.Is(err, engine.ErrNotFound) {

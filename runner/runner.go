@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/av-project/av/images"
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/runner/hostpath"
 	"github.com/av-project/av/runner/workcopy"
@@ -83,6 +84,10 @@ type Spec struct {
 	Share []Share
 	// Git is what git in the box is told.
 	Git Git
+	// Recipe is what the image is built of where none is named; empty for the base image.
+	Recipe images.Recipe
+	// Site says what the host's network wants of a build.
+	Site func() images.Site
 	// HomeFiles are in HOME before the command starts. Container runs only.
 	HomeFiles []HomeFile
 	// Pool is where the run's network comes from; zero: netiso.DefaultPool. Container

@@ -24,13 +24,13 @@ var users = []user{
 	{"as root in a box on a network", 0, "bridge", nil}, {"as root with `--root`, on a network", 1000, "bridge", []string{"--root"}},
 }
 
-// allowed is the result of what root with --root is meant to be given.
-const allowed = "given"
+// rootGiven is the result of what root with --root is meant to be given.
+const rootGiven = "given"
 
 // expected is what a line should bring.
 func expected(a attack, flags []string) string {
 	if a.rootMay && slices.Contains(flags, "--root") {
-		return allowed
+		return rootGiven
 	}
 	return blocked
 }
@@ -55,7 +55,7 @@ func TestGoldenNothingLeavesTheBox(t *testing.T) {
 		t.Run(who.name, func(t *testing.T) {
 			for i, got := range w.fromBox(t, all, who.uid, append([]string{"--relay", who.relay}, who.flags...)...) {
 				results[u][i] = expected(all[i], who.flags)
-				if (got != "") != (results[u][i] == allowed) {
+				if (got != "") != (results[u][i] == rootGiven) {
 					results[u][i] = "**LEAKED**"
 					t.Errorf("%s, %s with %s: LEAKED, %s\n\t%s", all[i].id, all[i].try, all[i].with, got, all[i].line)
 				}

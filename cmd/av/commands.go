@@ -12,6 +12,8 @@ func commands(e *env) []*cobra.Command {
 		vaultCommand(e),
 		sessionCommand(e),
 		logsCommand(e),
+		agentsCommand(e),
+		imageCommand(e),
 		psCommand(e),
 		diffCommand(e),
 		applyCommand(e),

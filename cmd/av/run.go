@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/av-project/av/images/agents"
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/runner"
 	"github.com/av-project/av/runner/workcopy"
@@ -36,6 +37,7 @@ type runFlags struct {
 	workspaceFlags
 	publish publishFlags
 	box     boxFlags
+	agent   agentFlags
 }
 
 func runCommand(e *env) *cobra.Command {
@@ -87,6 +89,7 @@ credentials out of the command's environment, and does not hold it to anything.
 	flags.StringVar(&f.receipt, "receipt", "", "write to `FILE`, as JSON, what the run asked of the world and how it ended")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
 	f.box.add(c)
+	f.agent.add(c)
 	return inVault(c)
 }
 
@@ -102,6 +105,10 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	}
 	if err := f.box.put(f.isolation, command, &runner.Spec{HostWalls: hostWalls[f.hostWalls]}); err != nil {
 		return err // before anything is opened
+	}
+	agent, err := f.agent.choose(e, f.isolation, f.image, command)
+	if err != nil {
+		return err
 	}
 	environment, err := e.boxEnvironment(f.env)
 	if err == nil && f.isolation == "container" {
@@ -157,7 +164,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	spec.Refused, spec.Published = r.stop, r.publish
 	f.banner(e)
 	defer f.banner(e)
-	code, err := e.runSpec(ctx, f, list, spec)
+	code, err := e.runSpec(ctx, f, agent, list, spec)
 	summary, failed := broker.summary(ctx)
 	if broker.run != "" && (err == nil || failed != nil) {
 		e.say(f.quiet, describe(summary)+describeHostServices(grant.Host)+r.Refused.describe())
@@ -180,13 +187,16 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	return nil
 }
 
-func (e *env) runSpec(ctx context.Context, f runFlags, list []catalog.Preset, spec runner.Spec) (int, error) {
+func (e *env) runSpec(ctx context.Context, f runFlags, agent agents.Agent, list []catalog.Preset, spec runner.Spec) (int, error) {
 	// The vault is opened first of all: without it there is no run, and it may have
 	// to ask for a password before the command takes the terminal.
 	if err := spec.Broker.(*broker).ready(ctx); err != nil {
 		return 0, err
 	}
 	if err := checkHeld(ctx, spec.Broker.(*broker).vault, spec.Env); err != nil {
+		return 0, err
+	}
+	if err := e.outfit(ctx, agent, spec.Broker.(*broker), &spec, f.quiet); err != nil {
 		return 0, err
 	}
 	if err := e.tellMissing(ctx, spec.Broker.(*broker).vault, list, f.quiet); err != nil {

@@ -19,12 +19,13 @@ import (
 // Where things are. The addresses are those that RFC 5737 and RFC 3849 keep for examples, so there is one fake
 // internet at a time on a machine: New waits for its turn.
 var (
-	HostAddr  = netip.MustParseAddr("203.0.113.1") // this machine's end
-	HostAddr6 = netip.MustParseAddr("2001:db8::1")
-	APIAddr   = netip.MustParseAddr("203.0.113.10")
-	DNSAddr   = netip.MustParseAddr("203.0.113.53")
-	SinkAddr  = netip.MustParseAddr("203.0.113.66") // the attacker's
-	SinkAddr6 = netip.MustParseAddr("2001:db8::66")
+	HostAddr   = netip.MustParseAddr("203.0.113.1") // this machine's end
+	HostAddr6  = netip.MustParseAddr("2001:db8::1")
+	APIAddr    = netip.MustParseAddr("203.0.113.10")
+	VendorAddr = netip.MustParseAddr("203.0.113.20") // what a test serves, see Net.Vendor
+	DNSAddr    = netip.MustParseAddr("203.0.113.53")
+	SinkAddr   = netip.MustParseAddr("203.0.113.66") // the attacker's
+	SinkAddr6  = netip.MustParseAddr("2001:db8::66")
 )
 
 // APIName is the API's name. The name server gives APIAddr for it and SinkAddr for every other name in test.

@@ -141,7 +141,7 @@ func (s *space) connect() error {
 	if err := host.LinkAdd(veth); err != nil {
 		return fmt.Errorf("make the link %s: %w", hostLink, err)
 	}
-	hosts := []netip.Addr{APIAddr, DNSAddr, SinkAddr, SinkAddr6}
+	hosts := []netip.Addr{APIAddr, VendorAddr, DNSAddr, SinkAddr, SinkAddr6}
 	if err := s.raise(host, hostLink, HostAddr, HostAddr6); err != nil {
 		return err
 	}

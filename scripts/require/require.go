@@ -27,6 +27,7 @@ const (
 	docker  = "docker"
 	net     = "net"
 	clients = "clients"
+	npm     = "npm"
 )
 
 // Root asks for the rights of root.
@@ -87,6 +88,13 @@ func Client(t testing.TB, program string, args ...string) string {
 	return path
 }
 
+// NPM says that what had to be fetched from npm's registry could not be, and why; the empty
+// reason is that it could.
+func NPM(t testing.TB, reason string) {
+	t.Helper()
+	need(t, npm, reason)
+}
+
 func probeClient(ctx context.Context, program string, args []string) (path, reason string) {
 	reason = fmt.Sprintf("no %s on PATH (run scripts/setup)", program)
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
@@ -131,8 +139,8 @@ func judge(what, reason, required string) (fail bool, message string) {
 	var named bool
 	for word := range strings.SplitSeq(required, ",") {
 		word = strings.TrimSpace(word)
-		if word != "" && !slices.Contains([]string{root, docker, net, clients}, word) {
-			return true, fmt.Sprintf("AV_REQUIRE names %q; it knows %s, %s, %s and %s", word, docker, root, net, clients)
+		if word != "" && !slices.Contains([]string{root, docker, net, clients, npm}, word) {
+			return true, fmt.Sprintf("AV_REQUIRE names %q; it knows %s, %s, %s, %s and %s", word, docker, root, net, clients, npm)
 		}
 		named = named || word == what
 	}
