@@ -57,6 +57,9 @@ func (b Builder) List(ctx context.Context, recipes []Recipe) ([]Built, error) {
 func judge(found []engine.ImageInfo, used map[string]bool, current map[string]string) (list []Built) {
 	for _, i := range found {
 		name := i.Labels[label]
+		if name != gateName && name != baseName && !strings.HasPrefix(name, agentPrefix) {
+			continue
+		}
 		// A name that somebody else gave an image of ours is not ours to take away, and the
 		// label alone makes none ours: an image that is built on one inherits it.
 		for _, tag := range i.Tags {
