@@ -78,7 +78,7 @@ func (e *env) buildImages(ctx context.Context, f imageFlags) error {
 		}
 	}
 	return e.withBuilder(ctx, func(ctx context.Context, b images.Builder) error {
-		b.Progress = func(text string) { _, _ = fmt.Fprintln(e.stderr, cleanLines(strings.TrimRight(text, "\n"))) }
+		b.Progress = func(text string) { _, _ = fmt.Fprintln(e.stderr, cleanLines(strings.TrimRight(text, "\r\n"))) }
 		var tags []string
 		switch {
 		case !a.Install.None():

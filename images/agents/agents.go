@@ -96,8 +96,13 @@ func (s Set) Names() (names []string) {
 	return names
 }
 
-// Infer returns the agent whose command it is, by its last name; else the generic one.
+// Infer returns the agent whose command it is, by its last name; else the generic one. A
+// program that is named by where it lies from here is the workspace's, whatever it calls
+// itself, and is lent nothing for its name.
 func (s Set) Infer(command string) Agent {
+	if strings.Contains(command, "/") && !path.IsAbs(command) {
+		return Agent{Name: Generic}
+	}
 	base := path.Base(command)
 	for _, a := range s {
 		if slices.Contains(a.Commands, base) {

@@ -29,7 +29,7 @@ func TestEveryAgentThatIsPromisedIsThere(t *testing.T) {
 func TestAgentIsRecognisedByItsCommandsLastName(t *testing.T) {
 	set := load(t, t.TempDir())
 	for command, want := range map[string]string{
-		"claude": "claude", "/opt/agent/bin/claude": "claude", "./codex": "codex", "cursor-agent": "cursor-agent",
+		"claude": "claude", "/opt/agent/bin/claude": "claude", "./codex": Generic, "tools/claude": Generic, "cursor-agent": "cursor-agent",
 		"bash": Generic, "claude-wrapper": Generic, "Claude": Generic, "generic": Generic,
 	} {
 		if got := set.Infer(command).Name; got != want {
