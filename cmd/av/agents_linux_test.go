@@ -171,7 +171,7 @@ func TestRealAgentsWorkInTheBoxWithTheKeyInTheVaultAlone(t *testing.T) {
 				t.Errorf("the key is in the box:\n%s", found)
 			}
 			// Control: what the agent was given in its place is found.
-			if found := w.keyInBox(c.agent, "kept-in-the-vault-by-av"); !strings.Contains(found, "FOUND /home/agent") || !strings.Contains(found, "FOUND own environment") {
+			if found := w.keyInBox(c.agent, "t-in-the-vault-by-av"); !strings.Contains(found, "FOUND /home/agent") || !strings.Contains(found, "FOUND own environment") {
 				t.Errorf("control: %s", found)
 			}
 		})
