@@ -9,6 +9,10 @@ import (
 	"io"
 	"path"
 	"path/filepath"
+	"slices"
+
+	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/runner/hostpath"
 )
 
 // HomeFile is a file that is in HOME before the command starts, such as an agent's answers
@@ -32,14 +36,37 @@ func checkHomeFiles(files []HomeFile) error {
 // fillHome puts the files into a container that was created and not started. They, the
 // folders on the way and HOME itself are the command's own: a new volume is root's.
 func (b *box) fillHome(ctx context.Context) error {
-	if len(b.HomeFiles) == 0 && b.keptVolume == "" {
+	var places []string
+	for _, bind := range b.placed.binds {
+		places = append(places, bind.Target)
+	}
+	for _, s := range b.Share {
+		places = append(places, path.Join(homeInBox, filepath.ToSlash(s.Target)))
+	}
+	files := ofTheBox(b.HomeFiles, places)
+	if b.keptVolume != "" {
+		// What the agent made of them in an earlier run is what it kept.
+		files = slices.DeleteFunc(files, func(f HomeFile) bool {
+			_, err := b.engine.Stat(ctx, b.agent.id, path.Join(homeInBox, f.Path))
+			return !errors.Is(err, engine.ErrNotFound)
+		})
+	}
+	if len(files) == 0 && b.keptVolume == "" {
 		return nil
 	}
-	archive, err := packHome(b.HomeFiles, b.agent.uid, b.agent.gid)
+	archive, err := packHome(files, b.agent.uid, b.agent.gid)
 	if err != nil {
 		return fmt.Errorf("pack HOME: %w", err)
 	}
 	return b.engine.CopyTo(ctx, b.agent.id, path.Dir(homeInBox), archive)
+}
+
+// ofTheBox leaves out what would be written into a folder or file of the host that is put
+// into HOME: a user's own settings stay as they are.
+func ofTheBox(files []HomeFile, places []string) []HomeFile {
+	return slices.DeleteFunc(slices.Clone(files), func(f HomeFile) bool {
+		return slices.ContainsFunc(places, func(place string) bool { return hostpath.Within(path.Join(homeInBox, f.Path), place) })
+	})
 }
 
 // packHome makes a tar archive of HOME, to be unpacked in the folder that it lies in.

@@ -48,3 +48,15 @@ func TestFileThatIsNotInHomeIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestFileOfTheHostThatIsPutIntoHomeIsNotWrittenTo(t *testing.T) {
+	files := []HomeFile{{Path: ".claude.json"}, {Path: ".codex/auth.json"}, {Path: ".config/a/b"}}
+	for place, want := range map[string]int{
+		"/workspace": 3, "/home/agent/.codex": 2, "/home/agent/.codex/auth.json": 2, "/home/agent/.codex/log": 3,
+		"/home/agent/.claude.json": 2, "/home/agent": 0, "/home": 0, "/home/agent/.cod": 3, "/home/agent/.config/a/b/c": 3,
+	} {
+		if got := ofTheBox(files, []string{"/elsewhere", place}); len(got) != want {
+			t.Errorf("with %s: %+v", place, got)
+		}
+	}
+}

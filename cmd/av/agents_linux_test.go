@@ -226,7 +226,7 @@ func TestInteractiveClaudeAsksForNoLoginAndNoTrust(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	see("forshortcuts")
+	see("❯")
 	for _, question := range []string{"Selectloginmethod", "trustthefiles", "trustthisfolder", "customAPIkey", "Choosethetextstyle", "Securitynotes"} {
 		if strings.Contains(shown(screen.String()), question) {
 			t.Errorf("it asks: %s", question)

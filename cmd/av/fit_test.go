@@ -82,7 +82,7 @@ func TestWhatTheUserSetsGoesBeforeWhatAnAgentWants(t *testing.T) {
 	a := agents.Agent{Name: "x", Env: map[string]string{"UPDATES": "off", "A": "1"}, Files: []agents.File{{Path: ".x", Content: "y"}}, Install: agents.Install{NPM: []string{"x@1.0.0"}}}
 	slot := agents.Slot{Env: map[string]string{"KEY": "stand-in"}, Files: []agents.File{{Path: ".key", Content: "stand-in"}}}
 	spec := runner.Spec{Env: []string{"UPDATES=on", "B=2"}}
-	put(a, []agents.Slot{slot}, &spec)
+	equip(a, []agents.Slot{slot}, &spec)
 	if diff := cmp.Diff([]string{"A=1", "KEY=stand-in", "UPDATES=on", "B=2"}, spec.Env); diff != "" {
 		t.Error(diff)
 	}
@@ -90,7 +90,7 @@ func TestWhatTheUserSetsGoesBeforeWhatAnAgentWants(t *testing.T) {
 		t.Errorf("%+v, %+v", spec.HomeFiles, spec.Recipe)
 	}
 	spec = runner.Spec{Image: "mine"}
-	if put(a, nil, &spec); !spec.Recipe.None() || len(spec.HomeFiles) != 1 {
+	if equip(a, nil, &spec); !spec.Recipe.None() || len(spec.HomeFiles) != 1 {
 		t.Errorf("in an image of the user's: %+v", spec)
 	}
 }

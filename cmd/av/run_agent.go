@@ -79,14 +79,14 @@ func (e *env) outfit(ctx context.Context, a agents.Agent, b *broker, spec *runne
 	for _, line := range fits.say(a, entries) {
 		e.say(quiet, line)
 	}
-	put(a, fits.slots, spec)
+	equip(a, fits.slots, spec)
 	spec.Site = func() images.Site { return images.FindSite(e.getenv) }
 	return nil
 }
 
-// put sets in a run what an agent wants to find: variables, unless --env sets them, and
+// equip sets in a run what an agent wants to find: variables, unless --env sets them, and
 // files.
-func put(a agents.Agent, slots []agents.Slot, spec *runner.Spec) {
+func equip(a agents.Agent, slots []agents.Slot, spec *runner.Spec) {
 	env := map[string]string{}
 	maps.Copy(env, a.Env)
 	files := slices.Clone(a.Files)

@@ -25,7 +25,7 @@ func workspace(t *testing.T, files map[string]string, repositories ...string) st
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	put(t, dir, files)
+	putFiles(t, dir, files)
 	for _, r := range repositories {
 		gitIn(t, filepath.Join(dir, r), "init", "-q")
 		gitIn(t, filepath.Join(dir, r), "add", ".")
@@ -34,7 +34,7 @@ func workspace(t *testing.T, files map[string]string, repositories ...string) st
 	return dir
 }
 
-func put(t *testing.T, dir string, files map[string]string) {
+func putFiles(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
 		path := filepath.Join(dir, name)
@@ -236,8 +236,8 @@ git worktree prune --expire now; ls `+repo+`/file 2>/dev/null; true`)
 	}
 	// What the file names is believed only if it names the worktree back.
 	secret := filepath.Join(filepath.Dir(repo), "secret")
-	put(t, secret, map[string]string{"key": "secret"})
-	put(t, tree, map[string]string{".git": "gitdir: " + secret + "\n"})
+	putFiles(t, secret, map[string]string{"key": "secret"})
+	putFiles(t, tree, map[string]string{".git": "gitdir: " + secret + "\n"})
 	r = runIn(t, av, env, tree, "cat "+secret+"/key 2>/dev/null; true")
 	if r.out != "" || !strings.Contains(r.errs, "git will not work in the box") {
 		t.Errorf("%s%s", r.out, r.errs)
@@ -249,7 +249,7 @@ func TestReadOnlyWorkspaceAndMountsStayAsTheyAre(t *testing.T) {
 	_, env, av := home(t)
 	dir := workspace(t, map[string]string{"file": "x"}, ".")
 	side := filepath.Join(filepath.Dir(dir), "side")
-	put(t, side, map[string]string{"data/a": "from-data\n", "one": "from-one\n", "closed/a": "from-closed\n"})
+	putFiles(t, side, map[string]string{"data/a": "from-data\n", "one": "from-one\n", "closed/a": "from-closed\n"})
 	const script = `cat /data/a /one /closed/a; for f in /workspace/new /workspace/file /workspace/.git/x /closed/new /one; do (echo x >$f) 2>/dev/null && echo "wrote $f"; done; echo x >/data/new && echo "wrote /data/new"`
 	flags := []string{"--mount", "../side/data:/data", "--mount", side + "/one:/one:ro", "--mount", side + "/closed:/closed:ro"}
 	r := runIn(t, av, env, dir, script, append(flags, "--workspace", "ro")...)
@@ -269,7 +269,7 @@ func TestMountThatIsSwappedAfterItWasLookedAtDoesNotRun(t *testing.T) {
 	_, env, av := home(t)
 	dir := workspace(t, nil)
 	base := filepath.Dir(dir)
-	put(t, base, map[string]string{"data/key": "harmless", "secret/key": "the-secret"})
+	putFiles(t, base, map[string]string{"data/key": "harmless", "secret/key": "the-secret"})
 	pipe := filepath.Join(base, "password")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
@@ -328,7 +328,7 @@ func TestLinkThatAnAgentLeftDoesNotLeadTheNextRunOut(t *testing.T) {
 	_, env, av := home(t)
 	dir := workspace(t, map[string]string{"file": "x"}, ".")
 	base := filepath.Dir(dir)
-	put(t, base, map[string]string{"user/.ssh/id": "the-key", "outside/mcp.json": "the-secret"})
+	putFiles(t, base, map[string]string{"user/.ssh/id": "the-key", "outside/mcp.json": "the-secret"})
 	for name, target := range map[string]string{"keys": filepath.Join(base, "user/.ssh"), ".cursor": filepath.Join(base, "outside"), "data": filepath.Join(base, "outside")} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
@@ -392,11 +392,11 @@ git config a.b c && git -c user.name=a -c user.email=a@a commit -qam work && ech
 	if out, code := call("diff", run[:5]); code != 0 || !strings.Contains(out, "+two\n") || !strings.Contains(out, "esc \x1b]52") {
 		t.Errorf("exit code %d: %q", code, out)
 	}
-	put(t, ws, map[string]string{"edit": "mine\n"})
+	putFiles(t, ws, map[string]string{"edit": "mine\n"})
 	if out, code := call("apply", run); code != 125 || !strings.Contains(out, "changed in your folder too since it was copied, so nothing was applied: edit") {
 		t.Errorf("a conflict: exit code %d: %s", code, out)
 	}
-	put(t, ws, map[string]string{"edit": "one\n", "theirs": "changed by me"})
+	putFiles(t, ws, map[string]string{"edit": "one\n", "theirs": "changed by me"})
 	if out, code := call("apply", run); code != 0 {
 		t.Errorf("exit code %d: %s", code, out)
 	}
