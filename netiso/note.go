@@ -34,7 +34,12 @@ type Note struct {
 	Folder    string    `json:"folder"`
 	Network   string    `json:"network,omitempty"`
 	Subnet    string    `json:"subnet,omitempty"`
+	// Detached is a run that goes on without a terminal of its own.
+	Detached bool `json:"detached,omitempty"`
 }
+
+// Dir is the folder of a run of a home.
+func Dir(home, run string) string { return filepath.Join(runsDir(home), run) }
 
 const (
 	noteFile = "run.json"

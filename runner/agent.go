@@ -99,7 +99,7 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 // env is the command's environment: av's, then the user's, and git's settings after those
 // that the image or the user may have begun to count.
 func (b *box) env(image []string) []string {
-	env := boxEnv(b.Streams)
+	env := boxEnv(b.Streams, image)
 	if b.Root {
 		env = append(env, "USER=root", "LOGNAME=root")
 	}
@@ -107,13 +107,10 @@ func (b *box) env(image []string) []string {
 }
 
 // boxEnv is what every command in a box finds in its environment.
-func boxEnv(s Streams) []string {
+func boxEnv(s Streams, image []string) []string {
 	env := append(proxyEnv(fmt.Sprintf("http://127.0.0.1:%d", netiso.ProxyPort)), trust.Env(trust.Bundle)...)
 	env = append(env, "HOME="+homeInBox, "USER=agent", "LOGNAME=agent")
-	if s.terminal() && s.Term != "" {
-		env = append(env, "TERM="+s.Term)
-	}
-	return env
+	return append(env, terminalEnv(s.Terminal, image, s.terminal())...)
 }
 
 // proxyEnv points the programs that look at them to the proxy. Some read only the
@@ -132,12 +129,29 @@ func proxyEnv(url string) []string {
 // gives it for something else. It is asked then only: to look for a file in a container
 // takes an engine as long as to start one.
 func (a *agent) explain(ctx context.Context, code int) error {
+	if n := a.unfit(ctx); n != nil && n.code == code {
+		return n
+	}
+	return nil
+}
+
+// runnable looks before the start for what explain finds out after it: whoever starts a
+// detached run is gone by then.
+func (a *agent) runnable(ctx context.Context) error {
+	if n := a.unfit(ctx); n != nil {
+		return n
+	}
+	return nil
+}
+
+// unfit says what is wrong with the command, as far as its file shows.
+func (a *agent) unfit(ctx context.Context) *NotStarted {
 	name := a.command[0]
 	mode, err := a.find(ctx, name)
 	switch {
-	case errors.Is(err, engine.ErrNotFound) && code == 127:
+	case errors.Is(err, engine.ErrNotFound):
 		return noCommand(name)
-	case err == nil && code == 126 && (mode.IsDir() || mode.Perm()&0o111 == 0):
+	case err == nil && (mode.IsDir() || mode.Perm()&0o111 == 0):
 		return &NotStarted{126, fmt.Sprintf("the command %q may not be run", name), "is it a program, and executable?"}
 	}
 	return nil

@@ -82,7 +82,7 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	started := interruptible(spec.Signals, cancel)
+	started := interruptible(spec.Signals, spec.Suspend, cancel)
 	err = b.build(ctx)
 	started()
 	if cause, ok := errors.AsType[*interrupted](context.Cause(ctx)); ok {
@@ -193,8 +193,9 @@ func (b *box) hold() (err error) {
 	b.undo.add(rankLease, func(context.Context) error { return b.lease.Release() })
 	b.lease.Tell(func(n *netiso.Note) {
 		n.Command, n.Isolation, n.Image, n.Folder = b.Command[0], "container", b.Image, b.Workspace
+		n.Detached = b.Streams.Console != nil
 	})
-	return nil
+	return b.held(b.lease, &b.undo)
 }
 
 func (b *box) openSession(ctx context.Context) error {

@@ -23,11 +23,16 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 	}
 	defer stdio.Close()
 	exit := a.engine.Wait(ctx, a.id)
-	restore, err := b.Streams.raw()
+	if b.Streams.Console != nil {
+		if err := a.runnable(ctx); err != nil {
+			return 0, err
+		}
+	}
+	terminal, err := b.Streams.raw()
 	if err != nil {
 		return 0, err
 	}
-	defer restore()
+	defer terminal.Release()
 	output, letGo := b.Streams.join(stdio)
 	defer letGo()
 	watch, unwatch := context.WithCancel(ctx)
@@ -49,9 +54,12 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 	}
 	b.lease.Tell(func(n *netiso.Note) { n.State = netiso.Running })
 	a.resize(ctx, b.Streams)
+	if b.Streams.Console != nil {
+		b.Streams.Console.Running(func(width, height uint16) { _ = a.engine.Resize(ctx, a.id, width, height) })
+	}
 	ended := make(chan struct{})
 	var forwarding sync.WaitGroup
-	forwarding.Go(func() { a.forward(ctx, b, ended) })
+	forwarding.Go(func() { a.forward(ctx, b, terminal, ended) })
 	defer forwarding.Wait()
 	defer close(ended)
 
@@ -84,14 +92,30 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 }
 
 // forward passes signals on until the command has ended. The third of a kind kills.
-func (a *agent) forward(ctx context.Context, b *box, ended <-chan struct{}) {
+func (a *agent) forward(ctx context.Context, b *box, terminal *Terminal, ended <-chan struct{}) {
 	counts := map[os.Signal]int{}
 	for {
 		select {
 		case <-ended:
 			return
 		case s := <-b.Signals:
-			if s == syscall.SIGWINCH {
+			switch s {
+			case syscall.SIGTSTP:
+				err := terminal.Suspend(b.Suspend)
+				if err == nil {
+					a.resize(ctx, b.Streams)
+					continue
+				}
+				b.Say(err.Error())
+				continue
+			case syscall.SIGCONT:
+				// It was stopped in a way that it could not see coming.
+				if err := terminal.Take(); err != nil {
+					b.Say(err.Error())
+				}
+				a.resize(ctx, b.Streams)
+				continue
+			case syscall.SIGWINCH:
 				a.resize(ctx, b.Streams)
 				continue
 			}
@@ -117,7 +141,7 @@ func (a *agent) resize(ctx context.Context, s Streams) {
 	}
 }
 
-func noCommand(command string) error {
+func noCommand(command string) *NotStarted {
 	return &NotStarted{127, fmt.Sprintf("the image has no command %q", command), "look at what the image holds, or name another with --image"}
 }
 

@@ -33,6 +33,9 @@ func Host(ctx context.Context, spec Spec, environ []string) (code int, err error
 	}
 	u.add(rankLease, func(context.Context) error { return lease.Release() })
 	lease.Tell(func(n *netiso.Note) { n.Command, n.Isolation, n.Folder = spec.Command[0], "host", spec.Workspace })
+	if err := spec.held(lease, &u); err != nil {
+		return 0, err
+	}
 	defer lease.Tell(func(n *netiso.Note) { n.State = netiso.Ending })
 	session, err := spec.Broker.Open(ctx, filepath.Base(lease.Dir))
 	if err != nil {

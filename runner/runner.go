@@ -116,6 +116,12 @@ type Spec struct {
 	Refused func(netiso.Refused, error)
 	// Published is told at the end what went through the published ports.
 	Published func([]Published)
+	// Held is told the run's id and its folder as soon as that is there, and gives what to
+	// do before the folder goes.
+	Held func(run, dir string) (release func() error, err error)
+	// Suspend stops this process as the terminal's Ctrl-Z does, and returns when it goes
+	// on; nil where it is not to be stopped.
+	Suspend func()
 	// Watchdog starts the process that takes the run apart when this one dies. It
 	// is told the run's id, and watches its standard input.
 	Watchdog func(run string, alive *os.File) (*os.Process, error)
@@ -136,8 +142,20 @@ const (
 type Streams struct {
 	In       *os.File
 	Out, Err io.Writer
-	// Term is the type of our terminal, if it is one.
-	Term string
+	// Terminal are the variables by which our terminal is known, see TerminalEnv.
+	Terminal []string
+	// Console stands for a terminal that is not ours; nil: In and Out may be one.
+	Console Console
+}
+
+// Console is the terminal of a detached run: that of whoever attaches to it.
+type Console interface {
+	// TTY tells whether the command has a terminal.
+	TTY() bool
+	// Size is what that begins with.
+	Size() (width, height uint16)
+	// Running is called once, when the command runs, with how its terminal gets a size.
+	Running(resize func(width, height uint16))
 }
 
 // NotStarted is a command that could not be started, with the exit code for it as

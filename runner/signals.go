@@ -25,14 +25,20 @@ func (i *interrupted) CommandExit() int {
 
 // interruptible cancels the start when a signal comes, until the function it gives
 // is called; from then on signals are the command's.
-func interruptible(signals <-chan os.Signal, cancel context.CancelCauseFunc) (started func()) {
+func interruptible(signals <-chan os.Signal, suspend func(), cancel context.CancelCauseFunc) (started func()) {
 	stop := make(chan struct{})
 	var listening sync.WaitGroup
 	listening.Go(func() {
 		for {
 			select {
 			case s := <-signals:
-				if s == syscall.SIGWINCH || s == syscall.SIGCONT {
+				switch s {
+				case syscall.SIGWINCH, syscall.SIGCONT:
+					continue
+				case syscall.SIGTSTP:
+					if suspend != nil {
+						suspend()
+					}
 					continue
 				}
 				cancel(&interrupted{s})
@@ -53,6 +59,7 @@ func interruptible(signals <-chan os.Signal, cancel context.CancelCauseFunc) (st
 func signalName(s os.Signal) (string, bool) {
 	name, ok := map[os.Signal]string{
 		syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM", syscall.SIGHUP: "SIGHUP",
+		syscall.SIGKILL: "SIGKILL", // of `av stop`: no process is sent it and lives to pass it on
 		syscall.SIGQUIT: "SIGQUIT", syscall.SIGUSR1: "SIGUSR1", syscall.SIGUSR2: "SIGUSR2",
 	}[s]
 	return name, ok

@@ -18,6 +18,8 @@ func commands(e *env) []*cobra.Command {
 		diffCommand(e),
 		applyCommand(e),
 		discardCommand(e),
+		attachCommand(e),
+		stopCommand(e),
 		homeCommand(e),
 		pruneCommand(e),
 		caCommand(e),
@@ -25,5 +27,6 @@ func commands(e *env) []*cobra.Command {
 		gateCommand(e),
 		enterCommand(e),
 		watchdogCommand(e),
+		backgroundCommand(e),
 	}
 }

@@ -50,6 +50,9 @@ func (e *env) printRuns(live []netiso.Note, now time.Time) error {
 		if n.Command != "" {
 			command = filepath.Base(n.Command)
 		}
+		if n.Detached {
+			n.State += ", detached"
+		}
 		rows[i] = []string{n.Run, n.State, at(n.Began), age(now.Sub(n.Began)), command, n.Isolation, n.Image, n.Subnet, n.Folder}
 	}
 	return e.table([]string{"RUN", "STATE", "BEGAN", "AGE", "COMMAND", "ISOLATION", "IMAGE", "SUBNET", "FOLDER"}, rows)

@@ -35,6 +35,10 @@ type env struct {
 	// was needed; nil if neither was given.
 	password     []byte
 	passwordFile string
+	// args are the command line without the program's name, for one that starts itself again.
+	args []string
+	// background is set in a process that carries a detached run.
+	background *background
 	// stdinGives names what stdin was read for: it can be read once.
 	stdinGives string
 	keyring    keyring
@@ -58,6 +62,7 @@ func environment(password []byte) *env {
 
 // execute runs one command line and returns the exit code.
 func execute(ctx context.Context, e *env, args []string) int {
+	e.args = args
 	root := rootCommand(e)
 	root.SetArgs(args)
 	root.SetIn(e.stdin)

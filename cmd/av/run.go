@@ -38,6 +38,7 @@ type runFlags struct {
 	publish publishFlags
 	box     boxFlags
 	agent   agentFlags
+	detachFlags
 }
 
 func runCommand(e *env) *cobra.Command {
@@ -87,6 +88,7 @@ credentials out of the command's environment, and does not hold it to anything.
 	f.linkFlags.add(flags, e.getenv(relayVariable))
 	f.publish.add(c)
 	flags.StringVar(&f.receipt, "receipt", "", "write to `FILE`, as JSON, what the run asked of the world and how it ended")
+	f.detachFlags.add(c)
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
 	f.box.add(c)
 	f.agent.add(c)
@@ -129,6 +131,12 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	if err := f.workspaceFlags.fill(e, f.isolation, &spec); err != nil {
 		return err
 	}
+	if err := f.detachFlags.check(e, f.isolation); err != nil {
+		return err
+	}
+	if f.detached() && e.background == nil {
+		return e.runInBackground(ctx, f)
+	}
 	if grant.Host, err = hostServices(ctx, f.host, func(text string) { e.say(f.quiet, text) }); err != nil {
 		return err
 	}
@@ -141,15 +149,25 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	}
 	// From here on signals are the command's.
 	signals := make(chan os.Signal, 16)
+	if e.background != nil {
+		signals = e.background.signals
+	}
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
 	defer signal.Stop(signals)
+	if f.isolation == "container" && e.background == nil {
+		signal.Notify(signals, syscall.SIGTSTP, syscall.SIGCONT)
+	}
+	console, err := e.console(signals)
+	if err != nil {
+		return err
+	}
 
 	broker := &broker{open: e.openVault, grant: grant, way: way, logger: e.logger()}
 	spec.Home, spec.Command, spec.Env, spec.Image, spec.Pool, spec.HostWalls, spec.Relay = e.home, command, environment, f.image, pool, hostWalls[f.hostWalls], relays[f.relay]
 	spec.Broker, spec.Publish = broker, publish
-	spec.Streams = runner.Streams{In: e.stdin, Out: e.stdout, Err: e.stderr, Term: e.getenv("TERM")}
-	spec.Signals = signals
+	spec.Streams = e.streams(console)
+	spec.Signals, spec.Held, spec.Suspend = signals, e.held(console), func() { suspend(signals) }
 	spec.Say = func(text string) { e.say(f.quiet, text) }
 	var found []runner.Found
 	spec.Copied = func(made *workcopy.Copy, changes int) { e.copied(f.quiet, made, changes) }
