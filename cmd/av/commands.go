@@ -22,6 +22,7 @@ func commands(e *env) []*cobra.Command {
 		stopCommand(e),
 		homeCommand(e),
 		pruneCommand(e),
+		trustCommand(e),
 		caCommand(e),
 		versionCommand(e),
 		gateCommand(e),

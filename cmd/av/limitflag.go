@@ -18,6 +18,8 @@ type limit struct {
 	name, what string
 	set        func(l *vault.Limits, value string) error
 	shown      func(l vault.Limits) string
+	// fill takes the limit from another, where it is not set.
+	fill func(l *vault.Limits, other vault.Limits)
 }
 
 // bytesOut is the limit that a host can have, too: max_bytes_out@HOST.
@@ -54,6 +56,12 @@ func limitOf[T comparable](name, what string, read func(string) (T, error), writ
 				return "any"
 			}
 			return write(*at(&l))
+		},
+		func(l *vault.Limits, other vault.Limits) {
+			var none T
+			if *at(l) == none {
+				*at(l) = *at(&other)
+			}
 		}}
 }
 

@@ -39,6 +39,7 @@ type runFlags struct {
 	box     boxFlags
 	agent   agentFlags
 	detachFlags
+	explainFlags
 }
 
 func runCommand(e *env) *cobra.Command {
@@ -63,12 +64,27 @@ credentials out of the command's environment, and does not hold it to anything.
   av run --isolation=container --host-service pg=127.0.0.1:5432 -- psql -h pg.host
   av run --isolation=container --allow files.example.com --limit max_bytes_out=10MB -- make`,
 		Args: func(c *cobra.Command, args []string) error {
+			if f.explain && len(args) == 0 {
+				return nil
+			}
 			if len(args) == 0 || args[0] == "" {
 				return withHint(errors.New("no command to run"), "av run --isolation=container -- COMMAND [ARG...]")
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error { return e.run(c.Context(), f, args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := f.explainFlags.check(); err != nil {
+				return err
+			}
+			from, err := e.applySettings(c)
+			if err != nil {
+				return err
+			}
+			if f.explain {
+				return e.explain(c.Context(), f, from, args)
+			}
+			return e.run(c.Context(), f, args)
+		},
 	}
 	flags := c.Flags()
 	// The command's own flags are not ours, with or without "--" before it.
@@ -89,6 +105,7 @@ credentials out of the command's environment, and does not hold it to anything.
 	f.publish.add(c)
 	flags.StringVar(&f.receipt, "receipt", "", "write to `FILE`, as JSON, what the run asked of the world and how it ended")
 	f.detachFlags.add(c)
+	f.explainFlags.add(c)
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of av's own unless it fails")
 	f.box.add(c)
 	f.agent.add(c)

@@ -21,7 +21,7 @@ func ValidName(name string) bool { return slug.MatchString(name) }
 // line and the column, because a rule that was misread may send a credential to the
 // wrong host. readFile reads a file that the services file names, relative to it.
 func Parse(file string, src []byte, readFile func(string) ([]byte, error)) ([]Service, error) {
-	d := document{file}
+	d := document{file: file}
 	if len(src) > maxFile {
 		return nil, d.errorf(nil, "", "the file is larger than %d MiB", maxFile>>20)
 	}

@@ -15,13 +15,19 @@ import (
 // file has: a mapping with known keys, a list, a string. Everything else that YAML
 // can do (anchors, tags, merges, numbers that look like names) has no place in a
 // file that decides where credentials go, and is refused by where it stands.
-type document struct{ file string }
+type document struct {
+	file string
+	help string // the hint of errors that have none
+}
 
 // errorf is an error at a node, or at the beginning of the file if that is nil.
 func (d document) errorf(at ast.Node, hint, format string, args ...any) error {
 	line, column := 1, 1
 	if p := position(at); p != nil {
 		line, column = p.GetToken().Position.Line, p.GetToken().Position.Column
+	}
+	if hint == "" {
+		hint = d.help
 	}
 	if hint == "" {
 		hint = "`av service set --help` shows what a services file looks like"

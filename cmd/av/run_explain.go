@@ -1,0 +1,348 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/av-project/av/netiso"
+	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/vault"
+	"github.com/av-project/av/vault/catalog"
+	"github.com/av-project/av/vault/policy"
+)
+
+// explainFlags are for those who want to know before they run.
+type explainFlags struct {
+	explain bool
+	json    bool
+}
+
+func (f *explainFlags) add(c *cobra.Command) {
+	c.Flags().BoolVar(&f.explain, "explain", false, "print what would be run, with what, and who said so; run nothing")
+	c.Flags().BoolVar(&f.json, "json", false, "with --explain: print JSON")
+}
+
+func (f explainFlags) check() error {
+	if f.json && !f.explain {
+		return withHint(errors.New("--json is for --explain"), "av run --explain --json -- COMMAND")
+	}
+	return nil
+}
+
+// explained is all that a run would be made of. It has no secret: of variables there are
+// the names, and so it is of credentials and of the command's arguments.
+type explained struct {
+	Command   string                 `json:"command,omitempty"`
+	Arguments int                    `json:"arguments"`
+	Isolation string                 `json:"isolation"`
+	Folder    string                 `json:"folder"`
+	Image     explainedImage         `json:"image,omitzero"`
+	Env       []valueFrom            `json:"env"` // names
+	Unmatched policy.Unmatched       `json:"unmatched"`
+	Hosts     []explainedHost        `json:"hosts"`
+	Missing   []string               `json:"not_set_up,omitempty"` // services that presets name
+	Limits    map[string]string      `json:"limits"`
+	Walls     explainedWalls         `json:"walls"`
+	Vault     explainedVault         `json:"vault"`
+	Engine    explainedEngine        `json:"engine,omitzero"`
+	Settings  map[string][]valueFrom `json:"settings"`
+}
+
+type explainedImage struct {
+	Name  string `json:"name"`
+	State string `json:"state"`
+}
+
+// explainedHost is one that the run may reach.
+type explainedHost struct {
+	Host        string   `json:"host"`
+	Why         string   `json:"why"`
+	From        string   `json:"from,omitempty"`
+	Credentials []string `json:"credentials,omitempty"`
+	Missing     []string `json:"missing,omitempty"` // of them, those that are not in the vault
+}
+
+type explainedWalls struct {
+	Box  string `json:"box"`
+	Host string `json:"host"`
+}
+
+type explainedVault struct {
+	Name  string `json:"name,omitempty"`
+	State string `json:"state"`
+}
+
+type explainedEngine struct {
+	Host  string `json:"host,omitempty"`
+	State string `json:"state"`
+}
+
+// explain says what e.run would do. It opens no session and makes nothing.
+func (e *env) explain(ctx context.Context, f runFlags, from origins, command []string) error {
+	x, err := e.explained(ctx, f, from, command)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return e.printJSON(x)
+	}
+	return e.printExplained(x)
+}
+
+func (e *env) explained(ctx context.Context, f runFlags, from origins, command []string) (x explained, err error) {
+	// The same checks as of a run, so that what cannot be run is not explained.
+	grant, list, err := f.grant()
+	if err != nil {
+		return x, err
+	}
+	if _, err := e.boxEnvironment(f.env); err != nil {
+		return x, err
+	}
+	if _, err := e.wayOut(); err != nil {
+		return x, err
+	}
+	if _, err := netiso.ParsePool(e.getenv(netiso.PoolVariable)); err != nil {
+		return x, err
+	}
+	x = explained{Isolation: f.isolation, Unmatched: grant.Unmatched, Hosts: []explainedHost{}, Env: []valueFrom{}, Limits: map[string]string{}, Settings: shownSettings(from)}
+	if len(command) > 0 {
+		x.Command, x.Arguments = command[0], len(command)-1
+	}
+	if x.Folder, err = here(); err != nil {
+		return x, err
+	}
+	x.Env = append(x.Env, x.Settings["env"]...)
+	for _, l := range limitNames {
+		x.Limits[l.name] = l.shown(orDefault(grant.Limits))
+	}
+	for host, size := range grant.Limits.HostMaxBytesOut {
+		x.Limits[bytesOut+"@"+host] = policy.FormatSize(size)
+	}
+	x.grantedHosts(from, list)
+	e.explainVault(ctx, &x, list)
+	if f.isolation == "container" {
+		e.explainBox(ctx, &x, f)
+	} else {
+		x.Walls = explainedWalls{"none: the command is on the host, and nothing holds it", "none"}
+	}
+	return x, nil
+}
+
+// shownSettings are the settings without what may be a secret in them.
+func shownSettings(from origins) map[string][]valueFrom {
+	shown := map[string][]valueFrom{}
+	for flag, values := range from {
+		if fileRules[flag].refused != "" {
+			continue // of the command line alone, and not of the run
+		}
+		shown[flag] = []valueFrom{}
+		for _, v := range values {
+			if fileRules[flag].secret {
+				v.Value, _, _ = strings.Cut(v.Value, "=")
+			}
+			shown[flag] = append(shown[flag], v)
+		}
+	}
+	return shown
+}
+
+// orDefault are the limits that hold: what is not set is as it is without being said.
+func orDefault(l vault.Limits) vault.Limits {
+	d := vault.DefaultLimits()
+	for _, one := range limitNames {
+		one.fill(&l, d)
+	}
+	return l
+}
+
+// grantedHosts are those that flags and files name.
+func (x *explained) grantedHosts(from origins, list []catalog.Preset) {
+	for _, v := range from["allow"] {
+		x.Hosts = append(x.Hosts, explainedHost{Host: v.Value, Why: "allowed, without a credential", From: v.From})
+	}
+	for i, p := range list {
+		said := ""
+		if i < len(from["preset"]) {
+			said = from["preset"][i].From
+		}
+		for _, t := range p.Allow {
+			x.Hosts = append(x.Hosts, explainedHost{Host: targetName(t), Why: "preset " + p.Name, From: said})
+		}
+	}
+}
+
+// explainVault adds what the vault knows, as far as it says that unopened.
+func (e *env) explainVault(ctx context.Context, x *explained, list []catalog.Preset) {
+	o := e.vaultOptions()
+	o.Vault = e.vault
+	o.Password = func(context.Context) ([]byte, error) { return nil, errNotAsked }
+	if vault.Absent(o) == nil {
+		x.Vault.State = "there is none; `av init` makes one, and nothing runs without"
+		return
+	}
+	v, err := vault.Open(ctx, o)
+	if err == nil {
+		err = errors.Join(x.readVault(ctx, v, list), v.Close())
+	}
+	if err != nil {
+		x.Vault.State = "cannot be read: " + err.Error()
+	}
+	x.Vault.Name = e.vault
+}
+
+func (x *explained) readVault(ctx context.Context, v *vault.Vault, list []catalog.Preset) error {
+	locked, err := v.NeedsPassword(ctx)
+	if err != nil {
+		return err
+	}
+	x.Vault.State = "open: no password seals it"
+	if locked {
+		x.Vault.State = "locked: the run asks for its master password, and only then looks whether services were tampered with"
+	}
+	services, err := v.Services(ctx, vault.Owner())
+	if err != nil {
+		return err
+	}
+	stored, err := v.Credentials(ctx, vault.Owner())
+	if err != nil {
+		return err
+	}
+	for _, s := range services {
+		if s.Disabled {
+			continue
+		}
+		h := explainedHost{Host: targetName(s.Target()), Why: "service " + s.Name, Credentials: s.Keys()}
+		for _, key := range h.Credentials {
+			if !slices.ContainsFunc(stored, func(c vault.Credential) bool { return c.Key == key }) {
+				h.Missing = append(h.Missing, key)
+			}
+		}
+		x.Hosts = append(x.Hosts, h)
+	}
+	for _, p := range list {
+		x.Missing = append(x.Missing, notSetUp(p, services)...)
+	}
+	return nil
+}
+
+// explainTimeout is how long an engine is waited for that is only asked what it has.
+const explainTimeout = 5 * time.Second
+
+// explainBox adds what the engine and this machine say of a box.
+func (e *env) explainBox(ctx context.Context, x *explained, f runFlags) {
+	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
+	defer cancel()
+	x.Image = explainedImage{f.image, "cannot be told without the engine"}
+	if f.image == "" {
+		x.Image = explainedImage{"av's base image", "built when it is first used"}
+	}
+	eng, err := engine.Connect(ctx)
+	reached := err == nil
+	if err != nil {
+		x.Engine.State = "cannot be reached: " + err.Error()
+	} else {
+		defer eng.Close()
+		x.Engine = explainedEngine{eng.Host(), "answers"}
+		if !eng.Local() {
+			x.Engine.State = "is another machine's: a run there is refused"
+		}
+	}
+	if reached && f.image != "" {
+		switch _, err := eng.Image(ctx, f.image); {
+		case err == nil:
+			x.Image.State = "here"
+		case errors.Is(err, engine.ErrNotFound):
+			x.Image.State = "not here: pulled when the run begins"
+		default:
+			x.Image.State = "cannot be told: " + err.Error()
+		}
+	}
+	x.Walls.Box = "put up and proved before the command starts, or it does not start"
+	switch {
+	case f.hostWalls == "off":
+		x.Walls.Host = "none: --host-walls=off"
+	case netiso.MayRaiseHostWalls():
+		x.Walls.Host = "put up by av, which may change this host's rules"
+	case !reached:
+		x.Walls.Host = "cannot be told without the engine: av may not change this host's rules itself"
+	default:
+		x.Walls.Host = "put up by a container of av's in the host's network"
+		if f.hostWalls == "auto" {
+			x.Walls.Host += "; if that cannot be, the run goes without"
+		}
+	}
+}
+
+// printExplained prints it for people.
+func (e *env) printExplained(x explained) error {
+	command := "none given"
+	if x.Command != "" {
+		command = filepath.Base(x.Command)
+		if x.Arguments > 0 {
+			command += " and " + count(x.Arguments, "argument")
+		}
+	}
+	rows := [][]string{{"command", command}, {"isolation", x.Isolation}, {"folder", x.Folder}}
+	if x.Image.Name != "" {
+		rows = append(rows, []string{"image", x.Image.Name + ": " + x.Image.State})
+	}
+	if x.Engine.State != "" {
+		rows = append(rows, []string{"engine", strings.TrimPrefix(x.Engine.Host+": "+x.Engine.State, ": ")})
+	}
+	state := x.Vault.State
+	if x.Vault.Name != "" {
+		state = x.Vault.Name + ": " + state
+	}
+	rows = append(rows, []string{"vault", state}, []string{"walls in the box", x.Walls.Box}, []string{"walls on the host", x.Walls.Host},
+		[]string{"other hosts", map[policy.Unmatched]string{policy.Deny: "refused", policy.Allow: "allowed, without a credential"}[x.Unmatched]})
+	if len(x.Missing) > 0 {
+		rows = append(rows, []string{"not set up", "av service add " + strings.Join(x.Missing, ", av service add ")})
+	}
+	var limits []string
+	for _, name := range sorted(x.Limits) {
+		limits = append(limits, name+"="+x.Limits[name])
+	}
+	rows = append(rows, []string{"limits", strings.Join(limits, " ")})
+	if err := e.table([]string{"WHAT", "HOW"}, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, h := range x.Hosts {
+		var keys []string
+		for _, key := range h.Credentials {
+			if slices.Contains(h.Missing, key) {
+				key += " (missing)"
+			}
+			keys = append(keys, key)
+		}
+		rows = append(rows, []string{h.Host, h.Why, strings.Join(keys, ", "), h.From})
+	}
+	if err := e.section([]string{"HOST", "WHY", "CREDENTIAL", "FROM"}, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, flag := range sorted(x.Settings) {
+		for _, v := range x.Settings[flag] {
+			rows = append(rows, []string{flag, v.Value, v.From})
+		}
+	}
+	return e.section([]string{"SETTING", "VALUE", "FROM"}, rows)
+}
+
+// section is one more table, if there is something in it.
+func (e *env) section(head []string, rows [][]string) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintln(e.stdout); err != nil {
+		return err
+	}
+	return e.table(head, rows)
+}
