@@ -79,6 +79,9 @@ func (*noBridge) Hint() string {
 	return "leave --relay=bridge and --host-walls=require out: the box then has no link that could be walled"
 }
 
+// Chosen is what a run would take, for those who only ask.
+func (r Relay) Chosen(walls HostWalls) Relay { return r.choose(walls, confined()) }
+
 // confined tells whether SELinux is enforced: its policy for containers lets them speak
 // to no socket of the host's, whatever is mounted.
 func confined() bool {

@@ -176,7 +176,7 @@ func (a *attached) follow(tty bool, keys string) (err error) {
 		case s := <-signals:
 			switch s {
 			case syscall.SIGTSTP:
-				if err := terminal.Suspend(func() { suspend(signals) }); err != nil {
+				if err := terminal.Suspend(suspend); err != nil {
 					return err
 				}
 				a.resize()

@@ -37,6 +37,7 @@ var fileRules = map[string]fileRule{
 	"unmatched":  {asks: "every host that nothing names", harmless: only("deny")},
 	"limit":      {asks: "another share of the proxy", harmless: tighterLimit},
 	"host-walls": {asks: "to do without walls on the host", harmless: only("require")},
+	"relay":      {asks: "another way from the box to av", harmless: only("socket"), variable: relayVariable},
 	"receipt":    {asks: "a file to be written on the host"},
 	"quiet":      {asks: "to hear nothing of what av has to say"},
 	"vault":      {asks: "the credentials of another vault", variable: "AV_VAULT"},

@@ -73,7 +73,7 @@ credentials out of the command's environment, and does not hold it to anything.
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := f.explainFlags.check(); err != nil {
+			if err := f.explainFlags.check(f.detached()); err != nil {
 				return err
 			}
 			from, err := e.applySettings(c)
@@ -184,7 +184,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	spec.Home, spec.Command, spec.Env, spec.Image, spec.Pool, spec.HostWalls, spec.Relay = e.home, command, environment, f.image, pool, hostWalls[f.hostWalls], relays[f.relay]
 	spec.Broker, spec.Publish = broker, publish
 	spec.Streams = e.streams(console)
-	spec.Signals, spec.Held, spec.Suspend = signals, e.held(console), func() { suspend(signals) }
+	spec.Signals, spec.Held, spec.Suspend = signals, e.held(console), suspend
 	spec.Say = func(text string) { e.say(f.quiet, text) }
 	var found []runner.Found
 	spec.Copied = func(made *workcopy.Copy, changes int) { e.copied(f.quiet, made, changes) }

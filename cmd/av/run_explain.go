@@ -13,6 +13,7 @@ import (
 
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/runner"
 	"github.com/av-project/av/vault"
 	"github.com/av-project/av/vault/catalog"
 	"github.com/av-project/av/vault/policy"
@@ -29,7 +30,10 @@ func (f *explainFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.json, "json", false, "with --explain: print JSON")
 }
 
-func (f explainFlags) check() error {
+func (f explainFlags) check(detached bool) error {
+	if f.explain && detached {
+		return withHint(errors.New("--explain runs nothing, and so nothing is detached"), "leave one of the two out")
+	}
 	if f.json && !f.explain {
 		return withHint(errors.New("--json is for --explain"), "av run --explain --json -- COMMAND")
 	}
@@ -266,6 +270,8 @@ func (e *env) explainBox(ctx context.Context, x *explained, f runFlags) {
 	}
 	x.Walls.Box = "put up and proved before the command starts, or it does not start"
 	switch {
+	case relays[f.relay].Chosen(hostWalls[f.hostWalls]) == runner.RelaySocket:
+		x.Walls.Host = "none are needed: the box is on no network"
 	case f.hostWalls == "off":
 		x.Walls.Host = "none: --host-walls=off"
 	case netiso.MayRaiseHostWalls():

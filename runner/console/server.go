@@ -109,10 +109,8 @@ func (c *Console) Close(code int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
-	if c.viewer != nil {
-		c.show(Ended, EndedWith(code))
-		c.drop()
-	}
+	c.show(Ended, EndedWith(code))
+	c.drop()
 	for _, f := range []*os.File{c.in, c.keys} {
 		if f != nil {
 			_ = f.Close()
@@ -184,8 +182,10 @@ func (c *Console) show(kind Kind, body []byte) {
 }
 
 func (c *Console) drop() {
-	_ = c.viewer.Close()
-	c.viewer = nil
+	if c.viewer != nil {
+		_ = c.viewer.Close()
+		c.viewer = nil
+	}
 }
 
 // serve is one client's connection.
@@ -280,9 +280,7 @@ func (c *Console) enter(conn *net.UnixConn, r Request) bool {
 	}
 	if c.viewer != nil {
 		c.show(Said, []byte("av: taken over by another `av attach`\n"))
-		if c.viewer != nil {
-			c.drop()
-		}
+		c.drop()
 	}
 	_ = conn.SetWriteDeadline(time.Now().Add(viewerPatience))
 	if SendJSON(conn, Welcome, Answer{TTY: c.tty}) != nil {
