@@ -80,7 +80,9 @@ func (*noBridge) Hint() string {
 }
 
 // Chosen is what a run would take, for those who only ask.
-func (r Relay) Chosen(walls HostWalls) Relay { return r.choose(walls, confined()) }
+func (r Relay) Chosen(walls HostWalls, t engine.Traits) (Relay, error) {
+	return r.choose(walls, confined(), t)
+}
 
 // confined tells whether SELinux is enforced: its policy for containers lets them speak
 // to no socket of the host's, whatever is mounted.

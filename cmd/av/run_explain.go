@@ -109,6 +109,13 @@ func (e *env) explained(ctx context.Context, f runFlags, from origins, command [
 	if _, err := e.boxEnvironment(f.env); err != nil {
 		return x, err
 	}
+	var spec runner.Spec
+	if err := f.workspaceFlags.fill(e, f.isolation, &spec); err != nil {
+		return x, err
+	}
+	if _, err := f.publish.check(f.isolation); err != nil {
+		return x, err
+	}
 	if _, err := e.wayOut(); err != nil {
 		return x, err
 	}
@@ -250,7 +257,7 @@ func (e *env) explainBox(ctx context.Context, x *explained, f runFlags) {
 	eng, err := engine.Connect(ctx)
 	reached := err == nil
 	if err != nil {
-		x.Engine.State = "cannot be reached: " + err.Error()
+		x.Engine.State, eng = "cannot be reached: "+err.Error(), nil
 	} else {
 		defer eng.Close()
 		x.Engine = explainedEngine{eng.Host(), "answers"}
@@ -268,22 +275,40 @@ func (e *env) explainBox(ctx context.Context, x *explained, f runFlags) {
 			x.Image.State = "cannot be told: " + err.Error()
 		}
 	}
-	x.Walls.Box = "put up and proved before the command starts, or it does not start"
+	x.Walls = f.linkFlags.explained(ctx, eng)
+}
+
+// explained are the walls that a box would get.
+func (f linkFlags) explained(ctx context.Context, eng *engine.Engine) explainedWalls {
+	if f.noFirewall {
+		return explainedWalls{"none: --no-firewall, and nothing holds the command", "none: --no-firewall"}
+	}
+	w := explainedWalls{Box: "put up and proved before the command starts, or it does not start"}
+	if eng == nil {
+		w.Host = "cannot be told without the engine"
+		return w
+	}
+	traits, err := eng.Traits(ctx)
+	var relay runner.Relay
+	if err == nil {
+		relay, err = relays[f.relay].Chosen(hostWalls[f.hostWalls], traits)
+	}
 	switch {
-	case relays[f.relay].Chosen(hostWalls[f.hostWalls]) == runner.RelaySocket:
-		x.Walls.Host = "none are needed: the box is on no network"
+	case err != nil:
+		w.Host = "cannot be had: " + err.Error()
+	case relay != runner.RelayBridge:
+		w.Host = "none are needed: the box is on no network"
 	case f.hostWalls == "off":
-		x.Walls.Host = "none: --host-walls=off"
+		w.Host = "none: --host-walls=off"
 	case netiso.MayRaiseHostWalls():
-		x.Walls.Host = "put up by av, which may change this host's rules"
-	case !reached:
-		x.Walls.Host = "cannot be told without the engine: av may not change this host's rules itself"
+		w.Host = "put up by av, which may change this host's rules"
 	default:
-		x.Walls.Host = "put up by a container of av's in the host's network"
+		w.Host = "put up by a container of av's in the host's network"
 		if f.hostWalls == "auto" {
-			x.Walls.Host += "; if that cannot be, the run goes without"
+			w.Host += "; if that cannot be, the run goes without"
 		}
 	}
+	return w
 }
 
 // printExplained prints it for people.

@@ -21,18 +21,24 @@ var noCeilings = map[string]string{
 
 // untested are ceilings that nobody meets, and so no test can, each with the reason.
 var untested = map[string]string{
-	"cmd/av.sweepTimeout":       "the engine would have to hang",
-	"netiso.dialTimeout":        "the gate would have to hang",
-	"netiso.keeperPatience":     "the keeper would have to hang",
-	"netiso.raiseTimeout":       "the engine would have to hang",
-	"runner.countTimeout":       "the kernel would have to hang",
-	"runner.maxOwnErrors":       "the kernel would have to refuse its root eight times",
-	"runner.giverMemory":        "it needs a tenth of it, whatever the agent has made",
-	"runner.giverPids":          "it starts nothing",
-	"proxy.eventBuffer":         "the size of a piece: what is longer comes in several",
-	"proxy.copyBuffer":          "the size of a piece: what is longer comes in several",
-	"proxy.upstreamReadBuffer":  "the same",
-	"proxy.upstreamWriteBuffer": "the same",
+	"cmd/av.goneTimeout":           "an engine would have to hang for as long",
+	"cmd/av.explainTimeout":        "the same; without an engine it answers at once",
+	"cmd/av.maxRunFile":            "vault/policy.maxSettings is met before it",
+	"cmd/av.suspendPatience":       "only a signal that the kernel loses would meet it",
+	"runner/console.helloTimeout":  "a client of one's own would have to be silent for as long",
+	"runner/console.inputPatience": "a command would have to leave its terminal unread for as long",
+	"cmd/av.sweepTimeout":          "the engine would have to hang",
+	"netiso.dialTimeout":           "the gate would have to hang",
+	"netiso.keeperPatience":        "the keeper would have to hang",
+	"netiso.raiseTimeout":          "the engine would have to hang",
+	"runner.countTimeout":          "the kernel would have to hang",
+	"runner.maxOwnErrors":          "the kernel would have to refuse its root eight times",
+	"runner.giverMemory":           "it needs a tenth of it, whatever the agent has made",
+	"runner.giverPids":             "it starts nothing",
+	"proxy.eventBuffer":            "the size of a piece: what is longer comes in several",
+	"proxy.copyBuffer":             "the size of a piece: what is longer comes in several",
+	"proxy.upstreamReadBuffer":     "the same",
+	"proxy.upstreamWriteBuffer":    "the same",
 }
 
 // row is a line of a table.
