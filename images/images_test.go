@@ -48,7 +48,7 @@ func TestOnlyImagesOfAvsThatNothingNeedsAreStale(t *testing.T) {
 
 func TestTagOfAnAgentFollowsFromItsRecipeAlone(t *testing.T) {
 	a := Recipe{Name: "x", NPM: []string{"x@1.0.0"}}
-	if a.Tag() != a.Tag() || !strings.HasPrefix(a.Tag(), "av-agent-x:") {
+	if again := a; again.Tag() != a.Tag() || !strings.HasPrefix(a.Tag(), "av-agent-x:") {
 		t.Error(a.Tag())
 	}
 	for _, other := range []Recipe{{Name: "x", NPM: []string{"x@1.0.1"}}, {Name: "x", Debian: []string{"x@1.0.0"}}, {Name: "y", NPM: []string{"x@1.0.0"}}} {

@@ -180,9 +180,12 @@ func TestWaitingEndsWithADeadlineAndWithAClose(t *testing.T) {
 	if _, err := here.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a read: %v", err)
 	}
+	if n, err := here.Write(make([]byte, connWindow)); n != connWindow || err != nil {
+		t.Errorf("a write that fills the window: %d, %v", n, err)
+	}
 	_ = here.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-	if n, err := here.Write(make([]byte, 2*connWindow)); !errors.Is(err, os.ErrDeadlineExceeded) || n != connWindow {
-		t.Errorf("a write: %d, %v", n, err)
+	if n, err := here.Write(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || n != 0 {
+		t.Errorf("a write beyond it: %d, %v", n, err)
 	}
 	_ = here.SetDeadline(time.Time{})
 	failed := make(chan error, 2)
