@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/av-project/av/images/agents"
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/netiso/engine"
 	"github.com/av-project/av/runner"
@@ -45,6 +46,7 @@ func (f explainFlags) check(detached bool) error {
 type explained struct {
 	Command   string                 `json:"command,omitempty"`
 	Arguments int                    `json:"arguments"`
+	Agent     string                 `json:"agent,omitempty"`
 	Isolation string                 `json:"isolation"`
 	Folder    string                 `json:"folder"`
 	Image     explainedImage         `json:"image,omitzero"`
@@ -109,6 +111,23 @@ func (e *env) explained(ctx context.Context, f runFlags, from origins, command [
 	if _, err := e.boxEnvironment(f.env); err != nil {
 		return x, err
 	}
+	if f.isolation == "container" {
+		if err := e.checkHandedOn(f.env); err != nil {
+			return x, err
+		}
+	}
+	// Where no command is named, an agent can still be.
+	said := command
+	if len(said) == 0 {
+		said = []string{agents.Generic}
+	}
+	if err := f.box.put(f.isolation, said, &runner.Spec{HostWalls: hostWalls[f.hostWalls]}); err != nil {
+		return x, err
+	}
+	agent, err := f.agent.choose(e, f.isolation, f.image, said)
+	if err != nil {
+		return x, err
+	}
 	var spec runner.Spec
 	if err := f.workspaceFlags.fill(e, f.isolation, &spec); err != nil {
 		return x, err
@@ -137,7 +156,17 @@ func (e *env) explained(ctx context.Context, f runFlags, from origins, command [
 		x.Limits[bytesOut+"@"+host] = policy.FormatSize(size)
 	}
 	x.grantedHosts(from, list)
-	e.explainVault(ctx, &x, list)
+	if agent.Name != agents.Generic {
+		x.Agent = agent.Name
+		hosts, err := allowed(agent)
+		if err != nil {
+			return x, err
+		}
+		for _, t := range hosts {
+			x.Hosts = append(x.Hosts, explainedHost{Host: targetName(t), Why: "agent " + agent.Name})
+		}
+	}
+	e.explainVault(ctx, &x, list, agent)
 	if f.isolation == "container" {
 		e.explainBox(ctx, &x, f)
 	} else {
@@ -178,6 +207,10 @@ func (x *explained) grantedHosts(from origins, list []catalog.Preset) {
 	for _, v := range from["allow"] {
 		x.Hosts = append(x.Hosts, explainedHost{Host: v.Value, Why: "allowed, without a credential", From: v.From})
 	}
+	for _, v := range from["host-service"] {
+		name, at, _ := strings.Cut(v.Value, "=")
+		x.Hosts = append(x.Hosts, explainedHost{Host: name + ".host", Why: "host service at " + at, From: v.From})
+	}
 	for i, p := range list {
 		said := ""
 		if i < len(from["preset"]) {
@@ -190,7 +223,7 @@ func (x *explained) grantedHosts(from origins, list []catalog.Preset) {
 }
 
 // explainVault adds what the vault knows, as far as it says that unopened.
-func (e *env) explainVault(ctx context.Context, x *explained, list []catalog.Preset) {
+func (e *env) explainVault(ctx context.Context, x *explained, list []catalog.Preset, agent agents.Agent) {
 	o := e.vaultOptions()
 	o.Vault = e.vault
 	o.Password = func(context.Context) ([]byte, error) { return nil, errNotAsked }
@@ -200,7 +233,7 @@ func (e *env) explainVault(ctx context.Context, x *explained, list []catalog.Pre
 	}
 	v, err := vault.Open(ctx, o)
 	if err == nil {
-		err = errors.Join(x.readVault(ctx, v, list), v.Close())
+		err = errors.Join(x.readVault(ctx, v, list, agent), v.Close())
 	}
 	if err != nil {
 		x.Vault.State = "cannot be read: " + err.Error()
@@ -208,7 +241,7 @@ func (e *env) explainVault(ctx context.Context, x *explained, list []catalog.Pre
 	x.Vault.Name = e.vault
 }
 
-func (x *explained) readVault(ctx context.Context, v *vault.Vault, list []catalog.Preset) error {
+func (x *explained) readVault(ctx context.Context, v *vault.Vault, list []catalog.Preset, agent agents.Agent) error {
 	locked, err := v.NeedsPassword(ctx)
 	if err != nil {
 		return err
@@ -240,6 +273,32 @@ func (x *explained) readVault(ctx context.Context, v *vault.Vault, list []catalo
 	for _, p := range list {
 		x.Missing = append(x.Missing, notSetUp(p, services)...)
 	}
+	return x.equipped(agent, stored, services)
+}
+
+// equipped adds what a run lends its agent: services of the run alone, and variables.
+func (x *explained) equipped(a agents.Agent, stored []vault.Credential, services []policy.Service) (err error) {
+	if a.Name == agents.Generic {
+		return nil
+	}
+	entries := map[string]catalog.Entry{}
+	for _, s := range a.Credentials {
+		if entries[s.Service], err = catalog.Find(s.Service); err != nil {
+			return err
+		}
+	}
+	fits := fit(a.Credentials, entries, stored, services)
+	for _, s := range fits.services {
+		x.Hosts = append(x.Hosts, explainedHost{Host: targetName(s.Target()), Why: "agent " + a.Name + ", for this run alone", Credentials: s.Keys()})
+	}
+	var spec runner.Spec
+	equip(a, fits.slots, &spec)
+	for _, kv := range spec.Env {
+		name, _, _ := strings.Cut(kv, "=")
+		if !slices.ContainsFunc(x.Env, func(v valueFrom) bool { return v.Value == name }) {
+			x.Env = append(x.Env, valueFrom{name, "agent " + a.Name})
+		}
+	}
 	return nil
 }
 
@@ -253,6 +312,9 @@ func (e *env) explainBox(ctx context.Context, x *explained, f runFlags) {
 	x.Image = explainedImage{f.image, "cannot be told without the engine"}
 	if f.image == "" {
 		x.Image = explainedImage{"av's base image", "built when it is first used"}
+		if x.Agent != "" {
+			x.Image.Name = "av's image of " + x.Agent
+		}
 	}
 	eng, err := engine.Connect(ctx)
 	reached := err == nil
@@ -320,6 +382,9 @@ func (e *env) printExplained(x explained) error {
 			command += " and " + count(x.Arguments, "argument")
 		}
 	}
+	if x.Agent != "" {
+		command += " (agent " + x.Agent + ")"
+	}
 	rows := [][]string{{"command", command}, {"isolation", x.Isolation}, {"folder", x.Folder}}
 	if x.Image.Name != "" {
 		rows = append(rows, []string{"image", x.Image.Name + ": " + x.Image.State})
@@ -359,7 +424,17 @@ func (e *env) printExplained(x explained) error {
 		return err
 	}
 	rows = nil
+	for _, v := range x.Env {
+		rows = append(rows, []string{v.Value, v.From})
+	}
+	if err := e.section([]string{"VARIABLE", "FROM"}, rows); err != nil {
+		return err
+	}
+	rows = nil
 	for _, flag := range sorted(x.Settings) {
+		if flag == "env" {
+			continue // above
+		}
 		for _, v := range x.Settings[flag] {
 			rows = append(rows, []string{flag, v.Value, v.From})
 		}

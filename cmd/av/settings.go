@@ -120,7 +120,7 @@ func applyList(f *pflag.Flag, slice pflag.SliceValue, user, project *runFile) (v
 }
 
 // byName tells whether a flag's items are NAME=VALUE.
-func byName(flag string) bool { return flag == "env" || flag == "limit" }
+func byName(flag string) bool { return flag == "env" || flag == "limit" || flag == "host-service" }
 
 // lastOfEach drops what a higher source says otherwise. What one source says twice stays,
 // for the flag itself to judge.
