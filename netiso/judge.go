@@ -52,7 +52,7 @@ func claim(kind, name string, labels map[string]string) (Run, bool) {
 	}
 	switch kind {
 	case KindContainer:
-		ok = name == run.Gate() || name == run.Agent() || name == run.Giver()
+		ok = name == run.Gate() || name == run.Agent() || name == run.Bare() || name == run.Giver()
 	case KindKeeper:
 		ok = name == run.Keeper()
 	case KindNetwork:

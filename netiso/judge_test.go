@@ -68,6 +68,7 @@ func TestThingIsOursByItsLabelsAndItsName(t *testing.T) {
 		{"a keeper", KindKeeper, "av-7f3a00c1-keeper", run.Labels(), true},
 		{"a keeper, taken for a container like the others", KindContainer, "av-7f3a00c1-keeper", run.Labels(), false},
 		{"an agent", KindContainer, "av-7f3a00c1-agent", run.Labels(), true},
+		{"an image that is read from", KindContainer, "av-7f3a00c1-image", run.Labels(), true},
 		{"a network", KindNetwork, "av-7f3a00c1", run.Labels(), true},
 		{"a volume", KindVolume, "av-7f3a00c1-cache", run.Labels(), true},
 		{"labels of ours beside others", KindNetwork, "av-7f3a00c1", with("mine", "yes"), true},

@@ -50,6 +50,7 @@ func (r Run) Network() string { return "av-" + r.ID }
 func (r Run) Bridge() string  { return "av-" + r.ID }
 func (r Run) Gate() string    { return "av-" + r.ID + "-gate" }
 func (r Run) Agent() string   { return "av-" + r.ID + "-agent" }
+func (r Run) Bare() string    { return "av-" + r.ID + "-image" }
 func (r Run) Keeper() string  { return "av-" + r.ID + "-keeper" }
 
 // Giver is the container that gives the user what root in the box has made.

@@ -21,7 +21,7 @@ func (b *box) createBare(ctx context.Context) (id string, err error) {
 	create, done := b.creating(ctx)
 	defer done()
 	id, err = b.engine.CreateContainer(create, engine.Container{
-		Name: b.run.Agent() + "-image", Image: b.image, Labels: b.run.Labels(),
+		Name: b.run.Bare(), Image: b.image, Labels: b.run.Labels(),
 		Entrypoint: []string{"/never-run"}, Network: "none",
 	})
 	if err != nil {

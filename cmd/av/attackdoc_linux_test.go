@@ -56,6 +56,7 @@ var proved = []struct{ id, try, test string }{
 	{"G6", "SIGTERM and SIGINT", "cmd/av/TestSignalsReachTheCommandAndItsExitCodeComesBack"},
 	{"G6", "a terminal that is closed", "cmd/av/TestClosedTerminalEndsTheRun"},
 	{"G10", "a dead run whose stopped containers hold its network", "cmd/av/TestPruneClearsTheDeadAndSparesTheLiving"},
+	{"G11", "an engine that is restarted while a run is under way", "cmd/av/TestGoldenNothingLeavesTheBoxOnOtherEngines"},
 	{"G11", "a full disk", "cmd/av/TestRunOnAFullDiskFailsCleanly"},
 	{"F1", "a git hook, git's configuration and what else the host's tools would execute: written, renamed, removed, replaced, moved away", "cmd/av/TestBoxCannotChangeWhatTheHostWouldExecute"},
 	{"F1", "the repository of a linked worktree, and a `.git` file that names another folder", "cmd/av/TestGitWorksInALinkedWorktreeAndItsRepositoryIsClosed"},
