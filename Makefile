@@ -19,7 +19,7 @@ demo: ready build
 
 # never from the cache: what is tested is this machine's Docker and kernel too
 test: ready
-	go test -count=1 -timeout 30m $(TESTFLAGS) ./...
+	go test -count=1 -timeout 60m $(TESTFLAGS) ./...
 
 lint:
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'lint: run gofmt -w on these'; exit 1; }

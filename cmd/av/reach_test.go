@@ -182,10 +182,11 @@ while b := s.recv(4096): print(b.decode(), end="")'`, c.port), flags...)
 // A client that pins its server's certificate gets it, with and without the proxy's
 // variables, and av's nowhere.
 func TestPinnedClientPassesTheGate(t *testing.T) {
+	// A curl that is given a file looks into the image's folder of authorities too, where av's is.
 	r := newReach(t)
 	service := fmt.Sprintf(`  - {name: pinned, host: %s, auth: {type: passthrough}, upstream: {address: "%s:443"}`, fakenet.APIName, fakenet.APIAddr)
 	fetch := func() (out, summary string) {
-		get := "curl -sS -m 60 --cacert ca.pem -H 'Authorization: Bearer " + r.internet.API().Secret() + "' https://" + fakenet.APIName + "/v1/hello"
+		get := "curl -sS -m 60 --cacert ca.pem --capath /var/empty -H 'Authorization: Bearer " + r.internet.API().Secret() + "' https://" + fakenet.APIName + "/v1/hello"
 		return r.box(get + "; " + get + " --noproxy '*'; echo")
 	}
 	r.services(service + ", tls: passthrough}\n")
@@ -214,7 +215,7 @@ func TestRunSaysWhyItsTunnelsFailed(t *testing.T) {
 	_, summary := r.box(`
 		(exec 3<>/dev/tcp/ssh.vendor.test/443; echo SSH-2.0-OpenSSH_9.2 >&3; cat <&3)
 		curl -sS -m 60 --noproxy '*' --connect-to evil.test:443:sni.vendor.test:443 https://evil.test/
-		curl -sS -m 60 --noproxy '*' --cacert ca.pem https://trust.vendor.test/
+		curl -sS -m 60 --noproxy '*' --cacert ca.pem --capath /var/empty https://trust.vendor.test/
 		curl -sS -m 60 --noproxy '*' http://plain.vendor.test:443/
 		curl -sS -m 60 --noproxy '*' https://fine.vendor.test/
 		(exec 3<>/dev/tcp/fine.vendor.test/443)
