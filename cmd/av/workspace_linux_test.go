@@ -108,6 +108,7 @@ func TestBoxCannotChangeWhatTheHostWouldExecute(t *testing.T) {
 			files[name] = "mine\n"
 		}
 	}
+	files[".av.yaml"] = "isolation: container\n" // which av itself reads
 	dir := workspace(t, files, "nested", ".")
 	gitIn(t, dir, "submodule", "--quiet", "add", other, "libs/sub")
 	gitIn(t, dir, "worktree", "add", "-q", "trees/wt")
