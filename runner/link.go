@@ -94,16 +94,15 @@ func confined() bool {
 // enclose makes the namespace, and returns nil when its walls stand and are proved.
 func (b *box) enclose(ctx context.Context) error {
 	prove := b.encloseAlone
-	switch {
-	case b.NoFirewall:
-		return b.encloseOnBridge(ctx)
-	case b.Relay == RelayBridge:
+	if b.Relay == RelayBridge {
 		prove = b.encloseOnBridge
 	}
 	if err := prove(ctx); err != nil {
 		return err
 	}
-	b.undo.add(rankAgent, b.count)
+	if !b.NoFirewall { // else there is nothing that counts
+		b.undo.add(rankAgent, b.count)
+	}
 	return nil
 }
 
@@ -177,11 +176,11 @@ func (b *box) createNetwork(ctx context.Context) error {
 	defer b.took.part(partNetwork)()
 	create, done := b.creating(ctx)
 	defer done()
-	make := netiso.CreateNetwork
+	newNetwork := netiso.CreateNetwork
 	if b.NoFirewall {
-		make = netiso.CreateOpenNetwork
+		newNetwork = netiso.CreateOpenNetwork
 	}
-	network, err := make(create, b.engine, b.run, b.Pool)
+	network, err := newNetwork(create, b.engine, b.run, b.Pool)
 	if err != nil {
 		return err
 	}

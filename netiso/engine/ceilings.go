@@ -43,7 +43,7 @@ type Machine struct {
 
 // Machine asks the engine what it runs on: it may be another machine than ours.
 func (e *Engine) Machine(ctx context.Context) (Machine, error) {
-	info, err := e.api.Info(ctx)
+	info, err := e.info(ctx)
 	if err != nil {
 		return Machine{}, wrap(err, "ask the engine for its machine")
 	}

@@ -10,8 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/client"
 )
 
@@ -25,6 +27,9 @@ var ErrConflict = errors.New("already taken")
 type Engine struct {
 	api  *client.Client
 	host string
+
+	asking sync.Mutex // held while the engine is asked what it is
+	told   *system.Info
 }
 
 // Connect reaches the engine that the docker command would, and agrees on an API

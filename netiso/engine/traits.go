@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/docker/docker/api/types/system"
 )
 
 // Traits are what an engine is that does not run as the machine's own root.
@@ -23,7 +25,7 @@ func (e *Engine) Traits(ctx context.Context) (Traits, error) {
 	if slices.Contains(ordinary, e.host) && !elsewhere {
 		return Traits{}, nil
 	}
-	info, err := e.api.Info(ctx)
+	info, err := e.info(ctx)
 	if err != nil {
 		return Traits{}, wrap(err, "ask the engine what it is")
 	}
@@ -35,4 +37,19 @@ func traits(system string, options []string) Traits {
 		Desktop:  elsewhere || strings.Contains(system, "Docker Desktop"),
 		Rootless: slices.ContainsFunc(options, func(o string) bool { return strings.Contains(o, "name=rootless") }),
 	}
+}
+
+// info is what the engine says of itself, which it takes its time for: it is asked once. A
+// question that failed is asked again.
+func (e *Engine) info(ctx context.Context) (system.Info, error) {
+	e.asking.Lock()
+	defer e.asking.Unlock()
+	if e.told != nil {
+		return *e.told, nil
+	}
+	info, err := e.api.Info(ctx)
+	if err == nil {
+		e.told = &info
+	}
+	return info, err
 }
