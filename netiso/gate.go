@@ -66,23 +66,25 @@ type GateFiles struct {
 	Socket string
 	// Stream: the relay is what the gate opens over the link, see Gate.Relay.
 	Stream bool
+	// Names are the files of NameFiles, in a box without a link.
+	Names []engine.Bind
 }
 
 // CreateGate creates the gate's container, with its files mounted read-only. It is on no
 // network at all, or, where the relay is neither a socket nor a stream, on the run's, which
 // need not be there yet. It does not start it.
 func CreateGate(ctx context.Context, e *engine.Engine, run Run, image string, files GateFiles) (*Gate, error) {
-	network, dns := run.Network(), []string(nil)
-	binds := []engine.Bind{{Source: files.Script, Target: scriptInGate, ReadOnly: true}}
+	network := run.Network()
+	binds := append([]engine.Bind{{Source: files.Script, Target: scriptInGate, ReadOnly: true}}, files.Names...)
 	if files.Socket != "" || files.Stream {
-		network, dns = NoNetwork, []string{engineDNS}
+		network = engine.NoNetwork
 	}
 	if files.Socket != "" {
 		binds = append(binds, engine.Bind{Source: files.Socket, Target: socketInGate, ReadOnly: true})
 	}
 	id, err := e.CreateContainer(ctx, engine.Container{
 		Name: run.Gate(), Image: image, Command: []string{"gate"}, Env: []string{goMemory},
-		Labels: run.Labels(), Network: network, DNS: dns,
+		Labels: run.Labels(), Network: network, Hostname: run.Hostname(),
 		// NET_ADMIN and NET_RAW to put up walls, for the kernel's older tables are reached
 		// by a raw socket; SETUID and SETGID to be another; SETPCAP to give all of them,
 		// and itself, up again. None is left when the agent starts.
@@ -98,9 +100,6 @@ func CreateGate(ctx context.Context, e *engine.Engine, run Run, image string, fi
 	}
 	return &Gate{engine: e, id: id, log: &tailBuffer{max: 4096}, linked: make(chan struct{})}, nil
 }
-
-// NoNetwork is the engine's name for no network.
-const NoNetwork = "none"
 
 // engineDNS is where an engine's resolver listens in a container that is on a network of
 // its user's. On no network there is none, and the walls lead its address to the gate.

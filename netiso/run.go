@@ -46,12 +46,13 @@ func (r Run) Labels() map[string]string {
 
 // Names of the run's objects. The bridge's name is an interface's and has 15
 // characters at most.
-func (r Run) Network() string { return "av-" + r.ID }
-func (r Run) Bridge() string  { return "av-" + r.ID }
-func (r Run) Gate() string    { return "av-" + r.ID + "-gate" }
-func (r Run) Agent() string   { return "av-" + r.ID + "-agent" }
-func (r Run) Bare() string    { return "av-" + r.ID + "-image" }
-func (r Run) Keeper() string  { return "av-" + r.ID + "-keeper" }
+func (r Run) Network() string  { return "av-" + r.ID }
+func (r Run) Bridge() string   { return "av-" + r.ID }
+func (r Run) Hostname() string { return "av-" + r.ID }
+func (r Run) Gate() string     { return "av-" + r.ID + "-gate" }
+func (r Run) Agent() string    { return "av-" + r.ID + "-agent" }
+func (r Run) Bare() string     { return "av-" + r.ID + "-image" }
+func (r Run) Keeper() string   { return "av-" + r.ID + "-keeper" }
 
 // Giver is the container that gives the user what root in the box has made.
 func (r Run) Giver() string { return "av-" + r.ID + "-giver" }

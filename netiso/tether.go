@@ -31,7 +31,12 @@ func Tether(ctx context.Context, n *Network, g *Gate) <-chan error {
 			if err = watchConnections(ctx, n, g); ctx.Err() != nil {
 				return
 			}
-			if _, ok := errors.AsType[*connected](err); ok {
+			if c, ok := errors.AsType[*connected](err); ok {
+				if n == nil {
+					// The engine has no namespace to put it into, and would keep it as an
+					// endpoint of that network which nobody can remove.
+					_ = g.engine.Disconnect(ctx, c.id, g.id)
+				}
 				break
 			}
 			if time.Since(began) > tetherLasts {
@@ -61,14 +66,14 @@ func watchConnections(ctx context.Context, n *Network, g *Gate) error {
 	for id, name := range now {
 		// Empty: the gate has ended, or not begun, and that is told elsewhere.
 		if id != "" && !n.isOwn(id, name) {
-			return &connected{name}
+			return &connected{id, name}
 		}
 	}
 	for {
 		select {
 		case c := <-connections:
 			if foreign(c, n, g.id) {
-				return &connected{c.Name}
+				return &connected{c.Network, c.Name}
 			}
 		case err := <-failed:
 			return err
@@ -85,13 +90,13 @@ func foreign(c engine.Connection, own *Network, gate string) bool {
 // engine's "none", of which there is one, and whose name no other may have.
 func (n *Network) isOwn(id, name string) bool {
 	if n == nil {
-		return name == NoNetwork
+		return name == engine.NoNetwork
 	}
 	return id == n.id
 }
 
 // connected is a box that somebody has connected to another network.
-type connected struct{ network string }
+type connected struct{ id, network string }
 
 func (c *connected) Error() string {
 	return fmt.Sprintf("the box was connected to the network %q from outside; its walls were proved for its own network alone", c.network)

@@ -72,7 +72,7 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 		User: fmt.Sprintf("%d:%d", uid, gid), Dir: workspaceInBox,
 		Env:     b.env(image.Env),
 		Network: "container:" + b.run.Gate(),
-		Binds:   b.placed.binds,
+		Binds:   slices.Concat(b.placed.binds, b.names),
 		Tmpfs:   map[string]string{},
 		Limits:  limits,
 		Runtime: b.Runtime,

@@ -39,7 +39,8 @@ type box struct {
 	walls   *netiso.HostWalls
 	agent   agent
 	relay   net.Listener
-	socket  string // the relay's, in a box without a link
+	socket  string        // the relay's, in a box without a link
+	names   []engine.Bind // what tells where names are asked for, in a box without a link
 	host    hostpath.Host
 	placed  placed
 
@@ -195,6 +196,11 @@ func (b *box) hold() (err error) {
 		n.Command, n.Isolation, n.Image, n.Folder = b.Command[0], "container", b.Image, b.Workspace
 		n.Detached = b.Streams.Console != nil
 	})
+	if b.Relay != RelayBridge {
+		if b.names, err = netiso.NameFiles(b.run, b.lease.Dir); err != nil {
+			return err
+		}
+	}
 	return b.held(b.lease, &b.undo)
 }
 
@@ -290,7 +296,7 @@ func (b *box) createGate(ctx context.Context) error {
 	}
 	create, done := b.creating(ctx)
 	defer done()
-	gate, err := netiso.CreateGate(create, b.engine, b.run, b.gateImage, netiso.GateFiles{Script: script, Socket: b.socket, Stream: b.Relay == RelayStream})
+	gate, err := netiso.CreateGate(create, b.engine, b.run, b.gateImage, netiso.GateFiles{Script: script, Socket: b.socket, Stream: b.Relay == RelayStream, Names: b.names})
 	if err != nil {
 		return err
 	}

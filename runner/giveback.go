@@ -57,7 +57,7 @@ func writable(binds []engine.Bind) (folders []string) {
 
 func (b *box) runOwner(ctx context.Context, folder string, uid, gid int, since time.Time) (err error) {
 	id, err := b.engine.CreateContainer(ctx, engine.Container{
-		Name: b.run.Giver(), Image: b.gateImage, Labels: b.run.Labels(), Network: "none", User: "0:0",
+		Name: b.run.Giver(), Image: b.gateImage, Labels: b.run.Labels(), Network: engine.NoNetwork, User: "0:0",
 		Command:  []string{"gate", "own", workspaceInBox, strconv.Itoa(uid), strconv.Itoa(gid), strconv.FormatInt(since.Unix(), 10)},
 		CapAdd:   []string{"CHOWN", "DAC_READ_SEARCH"},
 		ReadOnly: true,

@@ -22,7 +22,7 @@ func (b *box) createBare(ctx context.Context) (id string, err error) {
 	defer done()
 	id, err = b.engine.CreateContainer(create, engine.Container{
 		Name: b.run.Bare(), Image: b.image, Labels: b.run.Labels(),
-		Entrypoint: []string{"/never-run"}, Network: "none",
+		Entrypoint: []string{"/never-run"}, Network: engine.NoNetwork,
 	})
 	if err != nil {
 		return "", err

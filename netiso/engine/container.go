@@ -26,8 +26,8 @@ type Container struct {
 	Dir        string
 	Env        []string
 	Labels     map[string]string
-	Network    string   // a network's name, or "container:NAME"
-	DNS        []string // name servers; nil: the engine's own choice
+	Network    string // a network's name, "container:NAME", or NoNetwork
+	Hostname   string // empty: the engine's own choice
 	Sysctls    map[string]string
 	CapAdd     []string
 	ReadOnly   bool
@@ -46,6 +46,9 @@ type Container struct {
 	Init          bool // run the engine's own init as pid 1: it reaps and passes signals on
 	AutoRemove    bool // the engine removes it when it has ended
 }
+
+// NoNetwork is the engine's name for no network.
+const NoNetwork = "none"
 
 // Bind is a path of the engine's host put into a container.
 type Bind struct {
@@ -80,7 +83,11 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 	config := &container.Config{
 		Image: c.Image, Entrypoint: strslice.StrSlice(c.Entrypoint), Cmd: strslice.StrSlice(c.Command),
 		User: c.User, WorkingDir: c.Dir, Env: c.Env, Labels: c.Labels,
-		Tty: c.TTY, OpenStdin: c.OpenStdin,
+		Hostname: c.Hostname,
+		Tty:      c.TTY, OpenStdin: c.OpenStdin,
+		// The kernel makes the namespace, and the engine has nothing to do with it: to put
+		// one of its own there takes it longer than all else of a start.
+		NetworkDisabled: c.Network == NoNetwork,
 		// With StdinOnce the engine closes stdin when the one attached client goes
 		// away, however it went: a gate sees the end of its av even after kill -9.
 		StdinOnce:    c.OpenStdin,
@@ -89,7 +96,6 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 	}
 	host := &container.HostConfig{
 		NetworkMode:    container.NetworkMode(c.Network),
-		DNS:            c.DNS,
 		CapDrop:        strslice.StrSlice{"ALL"},
 		CapAdd:         strslice.StrSlice(c.CapAdd),
 		SecurityOpt:    security,
