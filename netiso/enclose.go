@@ -36,7 +36,7 @@ func plan(run Run, relay net.Addr) firewall.Plan {
 // nowhere is what is tried in a box without a link: an address of TEST-NET-3 (RFC 5737).
 var nowhere = netip.MustParseAddrPort("203.0.113.1:9")
 
-// Enclose starts the gate, has it put up the walls, and verifies them against the
+// Enclose has the gate, which was started, put up the walls, and verifies them against the
 // plan. When it returns nil the walls stand, and not before. relay is where the proxy
 // listens: on the run's bridge, at the socket that the gate was created with, or at the
 // gate's own Relay.
@@ -59,7 +59,7 @@ func (g *Gate) Enclose(ctx context.Context, run Run, relay net.Addr, id Identity
 		defer canary.Close()
 		config.Canary = canary.Addr()
 	}
-	report, err := g.Start(ctx, config)
+	report, err := g.configure(ctx, config)
 	if err == nil {
 		err = Verify(p, scriptSHA256, report, canary)
 	}
@@ -83,11 +83,11 @@ func (g *Gate) tryRelay(ctx context.Context) error {
 	return nil
 }
 
-// Open starts the gate without any walls: it serves names and connections, and holds
+// Open has the gate serve without any walls: it serves names and connections, and holds
 // nothing back. It is for looking whether the walls are what is in a program's way.
 func (g *Gate) Open(ctx context.Context, relay net.Addr, id Identity) error {
 	config := gate.Config{NoWalls: true, Relay: relay.(*net.TCPAddr).AddrPort(), CA: id.CA, Certificate: id.Certificate, Key: id.Key, Publish: g.Publish}
-	_, err := g.Start(ctx, config)
+	_, err := g.configure(ctx, config)
 	return err
 }
 

@@ -38,15 +38,13 @@ const (
 
 // Gate is the container that holds a run's network namespace.
 type Gate struct {
-	// Started is called when the gate's container runs, before its walls are put up. Set
-	// before Enclose; nil does nothing.
-	Started func()
 	// Publish are the ports of the box that Carry may be asked for. Set before Enclose.
 	Publish []uint16
 
 	engine *engine.Engine
 	id     string
 	stdio  *engine.Stdio
+	stdout *io.PipeReader
 	exit   engine.Exit
 	done   chan struct{} // closed when the gate has ended, and exit says how
 	log    *tailBuffer
@@ -105,16 +103,11 @@ func CreateGate(ctx context.Context, e *engine.Engine, run Run, image string, fi
 // its user's. On no network there is none, and the walls lead its address to the gate.
 const engineDNS = "127.0.0.11"
 
-// Start starts the gate, hands it its configuration, and waits until it reports
-// that the walls stand or why they do not.
-func (g *Gate) Start(ctx context.Context, config gate.Config) (gate.Report, error) {
-	config.Script = scriptInGate
-	line, err := json.Marshal(config)
-	if err != nil {
-		return gate.Report{}, fmt.Errorf("write the gate's configuration: %w", err)
-	}
+// Start starts the gate's container. There is a namespace then, without walls, and a gate
+// that waits for its configuration.
+func (g *Gate) Start(ctx context.Context) (err error) {
 	if g.stdio, err = g.engine.Attach(ctx, g.id, true); err != nil {
-		return gate.Report{}, err
+		return err
 	}
 	// The gate lives as long as the run does, not as long as its start.
 	exit := g.engine.Wait(context.WithoutCancel(ctx), g.id)
@@ -123,18 +116,27 @@ func (g *Gate) Start(ctx context.Context, config gate.Config) (gate.Report, erro
 		g.exit = <-exit
 		close(g.done)
 	}()
-	stdout, writer := io.Pipe()
+	var writer *io.PipeWriter
+	g.stdout, writer = io.Pipe()
 	g.output.Go(func() { writer.CloseWithError(g.stdio.Split(writer, g.log)) })
 	if err := g.engine.StartContainer(ctx, g.id); err != nil {
-		return gate.Report{}, fmt.Errorf("start the gate: %w", err)
+		return fmt.Errorf("start the gate: %w", err)
 	}
-	if g.Started != nil {
-		g.Started()
+	return nil
+}
+
+// configure hands the gate its configuration, and waits until it reports that the walls
+// stand or why they do not.
+func (g *Gate) configure(ctx context.Context, config gate.Config) (gate.Report, error) {
+	config.Script = scriptInGate
+	line, err := json.Marshal(config)
+	if err != nil {
+		return gate.Report{}, fmt.Errorf("write the gate's configuration: %w", err)
 	}
 	if _, err := g.stdio.Write(append(line, '\n')); err != nil {
 		return gate.Report{}, fmt.Errorf("hand the gate its configuration: %w", err)
 	}
-	return g.report(ctx, config, stdout)
+	return g.report(ctx, config, g.stdout)
 }
 
 func (g *Gate) report(ctx context.Context, config gate.Config, stdout *io.PipeReader) (gate.Report, error) {

@@ -38,41 +38,51 @@ type agent struct {
 	env      []string // what the user has set
 	// workspace is the folder of the host that is at workspaceInBox.
 	workspace string
+
+	stdio *engine.Stdio // nil: it was not started
+	exit  <-chan engine.Exit
+}
+
+// start starts the container. Its command may have to wait there, see entry.Orders.
+func (a *agent) start(ctx context.Context, b *box) (err error) {
+	if a.stdio, err = a.engine.Attach(ctx, a.id, true); err != nil {
+		return err
+	}
+	a.exit = a.engine.Wait(ctx, a.id)
+	if b.Streams.Console != nil {
+		if err := a.runnable(ctx); err != nil {
+			return err
+		}
+	}
+	defer b.took.part(partCommand)()
+	if err := a.engine.StartContainer(ctx, a.id); err != nil {
+		return notStarted(err, a.command[0])
+	}
+	return nil
+}
+
+// letGo ends what joins us to the container.
+func (a *agent) letGo() {
+	if a.stdio != nil {
+		a.stdio.Close()
+	}
 }
 
 // createAgent creates the container. It can be created before the gate runs, but
 // not started: the engine refuses to join a namespace that is not there.
-func (b *box) createAgent(ctx context.Context, ref string) error {
-	image, err := b.engine.Image(ctx, ref)
+func (b *box) createAgent(ctx context.Context, image engine.Image, uid, gid int, limits engine.Limits) error {
+	entrypoint, command, err := b.enter()
 	if err != nil {
-		return err
-	}
-	uid, gid, err := boxUser(b.Workspace, b.traits.Rootless)
-	if err != nil {
-		return err
-	}
-	entrypoint, command, err := b.entry()
-	if err != nil {
-		return err
-	}
-	if b.Root {
-		uid, gid = 0, 0
-	}
-	limits, err := b.limits(ctx)
-	if err != nil {
-		return err
-	}
-	if err := b.keepHome(ctx, uid); err != nil {
 		return err
 	}
 	width, height, _ := b.Streams.size()
 	c := engine.Container{
-		Name: b.run.Agent(), Image: ref, Labels: b.run.Labels(),
+		Name: b.run.Agent(), Image: b.image, Labels: b.run.Labels(),
 		Entrypoint: entrypoint, Command: command,
 		User: fmt.Sprintf("%d:%d", uid, gid), Dir: workspaceInBox,
 		Env:     b.env(image.Env),
 		Network: "container:" + b.run.Gate(),
-		Binds:   slices.Concat(b.placed.binds, b.names),
+		Binds:   slices.Concat(b.placed.binds, b.names, b.brought),
 		Tmpfs:   map[string]string{},
 		Limits:  limits,
 		Runtime: b.Runtime,
@@ -92,7 +102,11 @@ func (b *box) createAgent(ctx context.Context, ref string) error {
 		return err
 	}
 	b.agent = agent{engine: b.engine, id: id, image: image, uid: uid, gid: gid, command: b.Command, env: b.Env, workspace: b.workspaceHere()}
-	b.undo.add(rankAgent, func(ctx context.Context) error { return b.engine.RemoveContainer(ctx, id) })
+	b.undo.add(rankAgent, func(ctx context.Context) error {
+		err := b.engine.RemoveContainer(ctx, id)
+		b.agent.letGo()
+		return err
+	})
 	return ctx.Err()
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/av-project/av/images"
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/runner/entry"
 	"github.com/av-project/av/runner/hostpath"
 )
 
@@ -41,8 +42,18 @@ type box struct {
 	relay   net.Listener
 	socket  string        // the relay's, in a box without a link
 	names   []engine.Bind // what tells where names are asked for, in a box without a link
-	host    hostpath.Host
-	placed  placed
+
+	// brought are files of av's own in the agent's container, and orders what is done there
+	// before the command starts.
+	brought []engine.Bind
+	orders  entry.Orders
+	word    *word // nil: the agent's container is started when the walls are proved
+	// completed is closed when nothing of the spec is missing any more.
+	completed chan struct{}
+	// gateRuns is closed when the gate's container does: its namespace can be joined.
+	gateRuns chan struct{}
+	host     hostpath.Host
+	placed   placed
 
 	published *publisher
 	// keptVolume is the volume that is HOME, if one is kept.
@@ -74,7 +85,7 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 	if err := spec.check(); err != nil {
 		return 0, err
 	}
-	b := &box{Spec: spec, engine: eng, run: netiso.NewRun(spec.Owner), host: host}
+	b := &box{Spec: spec, engine: eng, run: netiso.NewRun(spec.Owner), host: host, completed: make(chan struct{}), gateRuns: make(chan struct{})}
 	if err := b.chooseRelay(ctx); err != nil {
 		return 0, err
 	}
@@ -121,29 +132,20 @@ func (b *box) takeDown() error {
 
 var errRunOver = errors.New("the run is over")
 
-// build puts up everything up to the agent's container, which it prepares and does
-// not start. Steps that do not depend on each other go side by side: an engine takes
+// build puts up everything up to the agent's container, in which nothing of the agent's
+// runs yet. Steps that do not depend on each other go side by side: an engine takes
 // its time for each.
 func (b *box) build(ctx context.Context) error {
+	return sideBySide(ctx, b.complete, b.putUp)
+}
+
+func (b *box) putUp(ctx context.Context) error {
 	if err := b.hold(); err != nil {
 		return err
 	}
-	// One that fails ends the other: nobody waits for an image to be built for a box
-	// that will not be.
-	ctx, cancel := context.WithCancelCause(ctx)
-	ending := func(step func(context.Context) error) func() error {
-		return func() error {
-			err := step(ctx)
-			if err == nil {
-				return nil
-			}
-			cancel(err)
-			return context.Cause(ctx) // the first failure, and not what it made of the other
-		}
-	}
 	// Before the turn: a pull may take minutes, and keeps no other run from starting.
 	fetched := b.took.part(partImages)
-	if err := together(ending(b.fetchGateImage), ending(b.fetchImage)); err != nil {
+	if err := sideBySide(ctx, b.fetchGateImage, b.fetchImage); err != nil {
 		return err
 	}
 	fetched()
@@ -154,7 +156,28 @@ func (b *box) build(ctx context.Context) error {
 	}
 	defer built()
 	waited()
-	return together(ending(b.enclose), ending(b.prepareAgent))
+	return sideBySide(ctx, b.enclose, b.prepareAgent)
+}
+
+// complete has what is missing of the spec said.
+func (b *box) complete(ctx context.Context) error {
+	if b.Complete != nil {
+		if err := b.Complete(ctx, &b.Spec); err != nil {
+			return err
+		}
+	}
+	close(b.completed)
+	return nil
+}
+
+// await waits for a step that goes on beside this one.
+func await(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // countTimeout bounds the reading of the counters. They are read while the engine
@@ -182,6 +205,28 @@ func together(steps ...func() error) error {
 	return group.Wait()
 }
 
+// sideBySide is together for steps that end when another one fails: nobody waits for an
+// image to be built for a box that will not be.
+func sideBySide(ctx context.Context, steps ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	ending := func(step func(context.Context) error) func() error {
+		return func() error {
+			err := step(ctx)
+			if err == nil {
+				return nil
+			}
+			cancel(err)
+			return context.Cause(ctx) // the first failure, and not what it made of the others
+		}
+	}
+	var group errgroup.Group
+	for _, step := range steps {
+		group.Go(ending(step))
+	}
+	// When all went well the context goes on, with what they have begun.
+	return group.Wait()
+}
+
 // hold puts the watchdog in place, and takes the run's lock: in this order, so that
 // there is no moment at which something of the run is there and nobody watches.
 func (b *box) hold() (err error) {
@@ -205,6 +250,9 @@ func (b *box) hold() (err error) {
 }
 
 func (b *box) openSession(ctx context.Context) error {
+	if err := await(ctx, b.completed); err != nil {
+		return err
+	}
 	session, err := b.Broker.Open(ctx, b.run.ID)
 	if err != nil {
 		return err
@@ -231,23 +279,63 @@ func (b *box) fetchImage(ctx context.Context) (err error) {
 	return nil
 }
 
-// prepareAgent creates the agent's container, and puts in what it lacks.
+// prepareAgent creates the agent's container with what its image lacks, and where its
+// command can wait, starts it.
 func (b *box) prepareAgent(ctx context.Context) error {
-	defer b.took.part(partAgent)()
+	if err := b.makeAgent(ctx); err != nil || b.word == nil {
+		return err
+	}
+	return b.joinGate(ctx)
+}
+
+func (b *box) makeAgent(ctx context.Context) error {
 	if err := b.placeHost(ctx); err != nil {
 		return err
 	}
-	if err := b.createAgent(ctx, b.image); err != nil {
+	uid, gid, err := boxUser(b.Workspace, b.traits.Rootless)
+	if err != nil {
 		return err
 	}
 	if b.Root {
+		uid, gid = 0, 0
 		b.undo.add(rankGate, b.giveBack(time.Now()))
 	}
-	if err := b.fillHome(ctx); err != nil {
+	image, err := b.engine.Image(ctx, b.image)
+	if err != nil {
 		return err
 	}
-	clothes := outfit{engine: b.engine, id: b.agent.id, image: b.agent.image, cache: filepath.Join(b.Home, "cache"), bare: b.createBare, mounts: b.mounted()}
-	return clothes.dress(ctx, b.Broker.CA(), b.agent.uid, b.agent.gid, b.Git)
+	limits, err := b.limits(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.keepHome(ctx, uid); err != nil {
+		return err
+	}
+	if b.Relay == RelaySocket {
+		if err := b.awaitWord(); err != nil {
+			return err
+		}
+	}
+	if err := await(ctx, b.completed); err != nil {
+		return err
+	}
+	defer b.took.part(partAgent)()
+	if err := b.dress(ctx, image, uid, gid); err != nil {
+		return err
+	}
+	if err := b.createAgent(ctx, image, uid, gid, limits); err != nil {
+		return err
+	}
+	return b.ownHome(ctx, uid, gid)
+}
+
+// joinGate starts the agent's container as soon as the gate's namespace is there, while
+// the walls are put up and proved: the command waits in it for the word.
+func (b *box) joinGate(ctx context.Context) error {
+	if err := await(ctx, b.gateRuns); err != nil {
+		return err
+	}
+	return b.agent.start(ctx, b)
 }
 
 // agentImage gives the image that the user named, fetched if it is not here yet.
@@ -304,6 +392,16 @@ func (b *box) createGate(ctx context.Context) error {
 	b.gate.Publish = b.published.boxPorts()
 	b.undo.add(rankGate, gate.Remove)
 	return ctx.Err()
+}
+
+// startGate starts its container, which waits there for the session that it is to be of.
+func (b *box) startGate(ctx context.Context) error {
+	defer b.took.part(partGate)()
+	if err := b.gate.Start(ctx); err != nil {
+		return err
+	}
+	close(b.gateRuns)
+	return nil
 }
 
 // serve runs the session's proxy on a listener, and gives how to stop it and wait.

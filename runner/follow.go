@@ -14,27 +14,9 @@ import (
 	"github.com/av-project/av/netiso/engine"
 )
 
-// follow starts the command, joins its streams with ours, passes signals on, and
-// waits for its end.
+// follow lets the command start, joins its streams with ours, passes signals on, and
+// waits for its end. The walls stand by now, and are proved.
 func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
-	stdio, err := a.engine.Attach(ctx, a.id, true)
-	if err != nil {
-		return 0, err
-	}
-	defer stdio.Close()
-	exit := a.engine.Wait(ctx, a.id)
-	if b.Streams.Console != nil {
-		if err := a.runnable(ctx); err != nil {
-			return 0, err
-		}
-	}
-	terminal, err := b.Streams.raw()
-	if err != nil {
-		return 0, err
-	}
-	defer terminal.Release()
-	output, letGo := b.Streams.join(stdio)
-	defer letGo()
 	watch, unwatch := context.WithCancel(ctx)
 	defer unwatch()
 	torn := netiso.Tether(watch, b.network, b.gate)
@@ -44,11 +26,21 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 		return 0, b.gate.Failure()
 	default:
 	}
-	started := b.took.part(partCommand)
-	if err := a.engine.StartContainer(ctx, a.id); err != nil {
-		return 0, notStarted(err, a.command[0])
+	if b.word == nil {
+		if err := a.start(ctx, b); err != nil {
+			return 0, err
+		}
 	}
-	started()
+	terminal, err := b.Streams.raw()
+	if err != nil {
+		return 0, err
+	}
+	defer terminal.Release()
+	if err := b.word.give(); err != nil {
+		return 0, err
+	}
+	output, letGo := b.Streams.join(a.stdio)
+	defer letGo()
 	if b.Took != nil {
 		b.Took(b.took.parts)
 	}
@@ -71,7 +63,7 @@ func (a *agent) follow(ctx context.Context, b *box) (code int, err error) {
 				return 0, fmt.Errorf("pass the command's output on: %w", err)
 			}
 			written, output = true, nil
-		case e := <-exit:
+		case e := <-a.exit:
 			// What the command wrote last may still be on its way.
 			if !written {
 				e.Err = errors.Join(e.Err, <-output)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/av-project/av/runner/entry"
 )
 
 // Git is what git in a box is told beside what the image and the user tell it.
@@ -91,10 +93,10 @@ func quoteGit(value string) string {
 }
 
 // gitFiles are the files that a box's git reads.
-func gitFiles(g Git, image []byte) []file {
-	files := []file{{path: gitInBox[1:], content: g.settings()}}
+func gitFiles(g Git, image []byte) []entry.File {
+	files := []entry.File{file(gitInBox[1:], g.settings())}
 	if content := g.identity(image); content != nil {
-		files = append(files, file{path: systemGitconfig[1:], content: content})
+		files = append(files, file(systemGitconfig[1:], content))
 	}
 	return files
 }

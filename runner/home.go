@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,19 +84,13 @@ func (b *box) keepHome(ctx context.Context, uid int) error {
 	return nil
 }
 
-// putHome adds to a container what HOME is made of: memory, or a volume, which is the kept
-// one or one for the files that are to be there, and what is shared.
+// putHome adds to a container what HOME is made of: memory, or the volume that is kept, and
+// what is shared.
 func (b *box) putHome(c *engine.Container, uid, gid int) {
 	memory := func(size int) string { return fmt.Sprintf("exec,mode=0700,size=%d,uid=%d,gid=%d", size, uid, gid) }
-	switch {
-	case b.keptVolume != "":
+	if b.keptVolume != "" {
 		c.Volumes = append(c.Volumes, engine.Volume{Name: b.keptVolume, Target: homeInBox})
-	case len(b.HomeFiles) > 0:
-		// An engine can copy into a container that has not started, but not into its memory,
-		// and there may be no program in the image that could do it from inside. A volume
-		// without a name goes when its container is removed.
-		c.Volumes = append(c.Volumes, engine.Volume{Target: homeInBox})
-	default:
+	} else {
 		c.Tmpfs[homeInBox] = memory(homeSize)
 	}
 	for _, s := range b.Share {
@@ -105,6 +101,20 @@ func (b *box) putHome(c *engine.Container, uid, gid int) {
 			c.Tmpfs[dir] = memory(homeSize)
 		}
 	}
+}
+
+// ownHome gives a kept HOME to the command's user: an engine makes a volume root's.
+func (b *box) ownHome(ctx context.Context, uid, gid int) error {
+	if b.keptVolume == "" {
+		return nil
+	}
+	var out bytes.Buffer
+	archive := tar.NewWriter(&out)
+	err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: path.Base(homeInBox) + "/", Mode: 0o700, Uid: uid, Gid: gid})
+	if err = errors.Join(err, archive.Close()); err != nil {
+		return fmt.Errorf("pack HOME: %w", err)
+	}
+	return b.engine.CopyTo(ctx, b.agent.id, path.Dir(homeInBox), &out)
 }
 
 // userHome is the home of whoever runs av.

@@ -1,17 +1,13 @@
 package runner
 
 import (
-	"archive/tar"
-	"bytes"
-	"context"
-	"errors"
+	"cmp"
 	"fmt"
-	"io"
 	"path"
 	"path/filepath"
 	"slices"
 
-	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/runner/entry"
 	"github.com/av-project/av/runner/hostpath"
 )
 
@@ -33,9 +29,8 @@ func checkHomeFiles(files []HomeFile) error {
 	return nil
 }
 
-// fillHome puts the files into a container that was created and not started. They, the
-// folders on the way and HOME itself are the command's own: a new volume is root's.
-func (b *box) fillHome(ctx context.Context) error {
+// bringHome brings what HOME begins with.
+func (b *box) bringHome() error {
 	var places []string
 	for _, bind := range b.placed.binds {
 		places = append(places, bind.Target)
@@ -43,22 +38,12 @@ func (b *box) fillHome(ctx context.Context) error {
 	for _, s := range b.Share {
 		places = append(places, path.Join(homeInBox, filepath.ToSlash(s.Target)))
 	}
-	files := ofTheBox(b.HomeFiles, places)
-	if b.keptVolume != "" {
-		// What the agent made of them in an earlier run is what it kept.
-		files = slices.DeleteFunc(files, func(f HomeFile) bool {
-			_, err := b.engine.Stat(ctx, b.agent.id, path.Join(homeInBox, f.Path))
-			return !errors.Is(err, engine.ErrNotFound)
-		})
-	}
-	if len(files) == 0 && b.keptVolume == "" {
+	files := withFolders(ofTheBox(b.HomeFiles, places))
+	if len(files) == 0 {
 		return nil
 	}
-	archive, err := packHome(files, b.agent.uid, b.agent.gid)
-	if err != nil {
-		return fmt.Errorf("pack HOME: %w", err)
-	}
-	return b.engine.CopyTo(ctx, b.agent.id, path.Dir(homeInBox), archive)
+	b.orders.Home = homeInBox
+	return b.bringArchive("home.tar", entry.Home, files)
 }
 
 // ofTheBox leaves out what would be written into a folder or file of the host that is put
@@ -69,39 +54,22 @@ func ofTheBox(files []HomeFile, places []string) []HomeFile {
 	})
 }
 
-// packHome makes a tar archive of HOME, to be unpacked in the folder that it lies in.
-func packHome(files []HomeFile, uid, gid int) (io.Reader, error) {
-	var out bytes.Buffer
-	archive := tar.NewWriter(&out)
-	made := map[string]bool{}
-	var folder func(string) error
-	folder = func(dir string) error {
+// withFolders puts the folders on the way before the files that lie in them.
+func withFolders(files []HomeFile) (all []entry.File) {
+	made := map[string]bool{".": true}
+	var folder func(string)
+	folder = func(dir string) {
 		if made[dir] {
-			return nil
+			return
 		}
 		made[dir] = true
-		if dir != "." {
-			if err := folder(path.Dir(dir)); err != nil {
-				return err
-			}
-		}
-		return archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: path.Join(path.Base(homeInBox), dir) + "/", Mode: 0o700, Uid: uid, Gid: gid})
+		folder(path.Dir(dir))
+		all = append(all, entry.File{Path: dir, Mode: 0o700})
 	}
-	err := folder(".")
 	for _, f := range files {
-		mode := f.Mode
-		if mode == 0 {
-			mode = 0o600
-		}
-		err = errors.Join(err, folder(path.Dir(f.Path)), archive.WriteHeader(&tar.Header{
-			Name: path.Join(path.Base(homeInBox), f.Path), Mode: mode, Size: int64(len(f.Content)), Uid: uid, Gid: gid,
-		}))
-		if err != nil {
-			return nil, err
-		}
-		if _, err := archive.Write(f.Content); err != nil {
-			return nil, err
-		}
+		folder(path.Dir(f.Path))
+		content := append([]byte{}, f.Content...) // not nil: it is a file
+		all = append(all, entry.File{Path: f.Path, Content: content, Mode: cmp.Or(f.Mode, 0o600)})
 	}
-	return &out, errors.Join(err, archive.Close())
+	return all
 }

@@ -1,38 +1,23 @@
 package runner
 
 import (
-	"archive/tar"
-	"errors"
 	"fmt"
-	"io"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestFilesOfHomeAreTheCommandsOwnAndSoAreTheFoldersOnTheWay(t *testing.T) {
-	archive, err := packHome([]HomeFile{
+func TestFoldersComeBeforeTheFilesOfHomeThatLieInThem(t *testing.T) {
+	var got []string
+	for _, f := range withFolders([]HomeFile{
 		{Path: ".claude.json", Content: []byte("{}")},
 		{Path: ".config/tool/a.toml", Content: []byte("a = 1")},
 		{Path: ".config/tool/run", Mode: 0o755},
-	}, 1234, 99)
-	if err != nil {
-		t.Fatal(err)
+	}) {
+		got = append(got, fmt.Sprintf("%s %o %t %s", f.Path, f.Mode, f.Content == nil, f.Content))
 	}
-	var got []string
-	for r := tar.NewReader(archive); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		content, _ := io.ReadAll(r)
-		if err != nil || h.Uid != 1234 || h.Gid != 99 {
-			t.Fatalf("%+v, %v", h, err)
-		}
-		got = append(got, fmt.Sprintf("%s %o %s", h.Name, h.Mode, content))
-	}
-	want := []string{"agent/ 700 ", "agent/.claude.json 600 {}", "agent/.config/ 700 ", "agent/.config/tool/ 700 ",
-		"agent/.config/tool/a.toml 600 a = 1", "agent/.config/tool/run 755 "}
+	want := []string{".claude.json 600 false {}", ".config 700 true ", ".config/tool 700 true ",
+		".config/tool/a.toml 600 false a = 1", ".config/tool/run 755 false "}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

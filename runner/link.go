@@ -114,10 +114,12 @@ func (b *box) encloseAlone(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	err = together(
-		func() error { return b.openSession(ctx) },
-		func() error { return b.createGate(ctx) },
-	)
+	err = sideBySide(ctx, b.openSession, func(ctx context.Context) error {
+		if err := b.createGate(ctx); err != nil {
+			return err
+		}
+		return b.startGate(ctx)
+	})
 	if err != nil {
 		if b.relay != nil {
 			b.relay.Close() // nobody serves it yet
@@ -132,20 +134,18 @@ func (b *box) encloseAlone(ctx context.Context) (err error) {
 
 // encloseOnBridge makes one on a network of its own, with walls on the host.
 func (b *box) encloseOnBridge(ctx context.Context) error {
-	err := together(
-		func() error { return b.openSession(ctx) },
-		func() error { return b.createNetwork(ctx) },
-		func() error { return b.createGate(ctx) },
-		func() error { return b.createKeeper(ctx) },
-	)
-	if err != nil {
+	if err := sideBySide(ctx, b.openSession, b.createNetwork, b.createGate, b.createKeeper); err != nil {
 		return err
 	}
 	b.undo.add(rankGate, func(ctx context.Context) error {
 		b.network.Drop(ctx, b.gate)
 		return nil
 	})
+	if err := b.startGate(ctx); err != nil {
+		return err
+	}
 	// On the host's end of the run's bridge, and nowhere else.
+	var err error
 	b.relay, err = net.Listen("tcp4", netip.AddrPortFrom(b.network.Gateway, 0).String())
 	if err != nil {
 		return fmt.Errorf("listen on the run's bridge: %w", err)
@@ -159,13 +159,7 @@ func (b *box) encloseOnBridge(ctx context.Context) error {
 // proveWalls lets the proxy serve the relay, and the gate put up and try its walls.
 func (b *box) proveWalls(ctx context.Context) error {
 	b.undo.add(rankRelay, serve(ctx, b.session, b.relay))
-	verified := func() {}
-	defer func() { verified() }()
-	started := b.took.part(partGate)
-	b.gate.Started = func() {
-		started()
-		verified = b.took.part(partVerify)
-	}
+	defer b.took.part(partVerify)()
 	if b.NoFirewall {
 		return b.gate.Open(ctx, b.relay.Addr(), b.session.Identity())
 	}

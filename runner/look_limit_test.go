@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/runner/entry"
 	"github.com/av-project/av/runner/trust"
 )
 
@@ -126,10 +127,10 @@ func TestLongFileBesideOthersIsPassedOver(t *testing.T) {
 // An image's link into a folder of the host would be followed by the engine, with the engine's rights.
 func TestNothingIsPutWhereTheHostsFoldersAre(t *testing.T) {
 	o := &outfit{mounts: (&box{placed: placed{binds: []engine.Bind{{Target: "/opt/tools"}}}}).mounted()}
-	in := []file{{"opt/tools/lib/security/cacerts", nil}, {"etc/a", nil}, {"workspace/x/y", nil}, {"workspace", nil}, {"workspaces", nil}, {"home/agent/.x", nil}, {"home/other", nil}}
+	in := []entry.File{{Path: "opt/tools/lib/security/cacerts"}, {Path: "etc/a"}, {Path: "workspace/x/y"}, {Path: "workspace"}, {Path: "workspaces"}, {Path: "home/agent/.x"}, {Path: "home/other"}}
 	var got []string
 	for _, f := range o.inImage(in) {
-		got = append(got, f.path)
+		got = append(got, f.Path)
 	}
 	if strings.Join(got, " ") != "etc/a workspaces home/other" {
 		t.Errorf("%v", got)

@@ -15,15 +15,15 @@ import (
 	"sync"
 
 	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/runner/entry"
 )
 
 // maxBundle is the longest bundle that is read out of an image, in bytes.
 const maxBundle = 4 << 20
 
-// outfit reads from images and puts into containers what a box needs.
+// outfit works out of an image what a box of it needs.
 type outfit struct {
 	engine *engine.Engine
-	id     string // the container, created and not started
 	image  engine.Image
 	cache  string // a folder for what was read out of images before
 	// bare makes a container of the image to read from. It is made when something is not in the cache.
@@ -35,10 +35,58 @@ type outfit struct {
 	bareID string
 }
 
-// dress puts into the container the CA, and entries for the user that its command
-// runs as, without which git, ssh and npm do not know who they are.
-func (o *outfit) dress(ctx context.Context, ca []byte, uid, gid int, git Git) error {
-	var files []file
+// dress brings into the box the CA, and entries for the user that its command runs as,
+// without which git, ssh and npm do not know who they are, and what HOME begins with.
+func (b *box) dress(ctx context.Context, image engine.Image, uid, gid int) error {
+	clothes := outfit{engine: b.engine, image: image, cache: filepath.Join(b.Home, "cache"), bare: b.createBare, mounts: b.mounted()}
+	files, err := clothes.files(ctx, b.Broker.CA(), uid, gid, b.Git)
+	if err != nil {
+		return err
+	}
+	if err := b.bring(files); err != nil {
+		return err
+	}
+	return b.bringHome()
+}
+
+// bring brings files into the box, in the place of its image's. They are mounted, so that
+// the engine has nothing to do for it: to copy them into a container takes it as long as to
+// start one. Root in the box gets files like any others: a package that adds a user wants to
+// put a new passwd in the place of the old one, which a mount does not let it.
+func (b *box) bring(files []entry.File) error {
+	if b.Root {
+		b.orders.System = true
+		return b.bringArchive("system.tar", entry.System, files)
+	}
+	for i, f := range files {
+		if f.Content == nil {
+			continue // an engine makes the folders on the way
+		}
+		source := filepath.Join(b.lease.Dir, fmt.Sprintf("file-%d", i))
+		if err := os.WriteFile(source, f.Content, 0o444); err != nil {
+			return fmt.Errorf("write the box's files: %w", err)
+		}
+		b.brought = append(b.brought, engine.Bind{Source: source, Target: "/" + f.Path, ReadOnly: true})
+	}
+	return nil
+}
+
+func (b *box) bringArchive(name, target string, files []entry.File) error {
+	content, err := entry.Pack(files)
+	if err != nil {
+		return err
+	}
+	source := filepath.Join(b.lease.Dir, name)
+	if err := os.WriteFile(source, content, 0o444); err != nil {
+		return fmt.Errorf("write the box's files: %w", err)
+	}
+	b.brought = append(b.brought, engine.Bind{Source: source, Target: target, ReadOnly: true})
+	return nil
+}
+
+// files gives what the container's image lacks.
+func (o *outfit) files(ctx context.Context, ca []byte, uid, gid int, git Git) ([]entry.File, error) {
+	var files []entry.File
 	var users, groups, gitconfig []byte
 	err := together(
 		func() (err error) { files, err = o.trusting(ctx, ca); return err },
@@ -47,20 +95,16 @@ func (o *outfit) dress(ctx context.Context, ca []byte, uid, gid int, git Git) er
 		func() (err error) { gitconfig, err = o.read(ctx, systemGitconfig); return err },
 	)
 	if err = errors.Join(err, o.undress(ctx)); err != nil {
-		return err
+		return nil, err
 	}
 	files = append(files, gitFiles(git, gitconfig)...)
 	if entry := fmt.Sprintf("agent:x:%d:%d::%s:/bin/sh\n", uid, gid, homeInBox); !hasID(users, uid) {
-		files = append(files, file{"etc/passwd", appendLine(users, entry)})
+		files = append(files, file("etc/passwd", appendLine(users, entry)))
 	}
 	if entry := fmt.Sprintf("agent:x:%d:\n", gid); !hasID(groups, gid) {
-		files = append(files, file{"etc/group", appendLine(groups, entry)})
+		files = append(files, file("etc/group", appendLine(groups, entry)))
 	}
-	archive, err := pack(files)
-	if err != nil {
-		return fmt.Errorf("pack the box's files: %w", err)
-	}
-	return o.engine.CopyTo(ctx, o.id, "/", archive)
+	return files, nil
 }
 
 // look gives the container to read from.
@@ -137,29 +181,9 @@ func keep(path string, content []byte) error {
 	return nil
 }
 
-// file goes into a container; without content it is a folder.
-type file struct {
-	path    string
-	content []byte
-}
-
-// pack makes a tar archive of files that belong to root and that anyone may read.
-func pack(files []file) (io.Reader, error) {
-	var out bytes.Buffer
-	archive := tar.NewWriter(&out)
-	for _, f := range files {
-		header := &tar.Header{Name: f.path, Mode: 0o644, Size: int64(len(f.content)), Typeflag: tar.TypeReg}
-		if f.content == nil {
-			header.Mode, header.Typeflag = 0o755, tar.TypeDir
-		}
-		if err := archive.WriteHeader(header); err != nil {
-			return nil, err
-		}
-		if _, err := archive.Write(f.content); err != nil {
-			return nil, err
-		}
-	}
-	return &out, archive.Close()
+// file is one that belongs to root and that anyone may read.
+func file(path string, content []byte) entry.File {
+	return entry.File{Path: path, Content: content, Mode: 0o644}
 }
 
 // maxLinks is how many symbolic links are followed on the way to a file.

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/av-project/av/netiso/engine"
+	"github.com/av-project/av/runner/entry"
 	"github.com/av-project/av/runner/hostpath"
 	"github.com/av-project/av/runner/nofollow"
 	"github.com/av-project/av/runner/protect"
@@ -28,12 +28,8 @@ const (
 	WorkspaceCopy
 )
 
-const (
-	// entryInBox is av's own program, which looks at the mounts before the command starts.
-	entryInBox = "/etc/av/enter"
-	// maxClosed is how many paths of a workspace are closed to the box. Each is a mount.
-	maxClosed = 256
-)
+// maxClosed is how many paths of a workspace are closed to the box. Each is a mount.
+const maxClosed = 256
 
 // placed is what of the host comes into the box, and how it is looked after.
 type placed struct {
@@ -198,15 +194,13 @@ func (b *box) workspaceHere() string {
 	return b.Workspace
 }
 
-// entry is what the box runs: av's own program looks whether what is mounted is what was
-// looked at, and becomes the command.
-func (b *box) entry() (entrypoint, command []string, err error) {
-	proofs, err := json.Marshal(b.placed.proofs)
-	if err != nil {
-		return nil, nil, fmt.Errorf("say what must be in the box: %w", err)
-	}
-	b.placed.binds = append(b.placed.binds, engine.Bind{Source: b.Program, Target: entryInBox, ReadOnly: true})
-	return []string{entryInBox, "enter"}, append([]string{string(proofs)}, b.Command...), nil
+// enter is what the box runs: av's own program does in it what can only be done there, and
+// becomes the command.
+func (b *box) enter() (entrypoint, command []string, err error) {
+	b.brought = append(b.brought, engine.Bind{Source: b.Program, Target: entry.Program, ReadOnly: true})
+	b.orders.Proofs = b.placed.proofs
+	command, err = b.orders.Arguments(b.Command)
+	return []string{entry.Program, "enter"}, command, err
 }
 
 // compare tells what became of what the host's tools would execute. It is asked when the

@@ -95,6 +95,11 @@ type Spec struct {
 	// Publish are ports of the box that are reached on this machine. Container runs only.
 	Publish []Publish
 
+	// Complete sets in the spec what only the broker's side knows (variables, files of HOME,
+	// what git is told), and readies the broker. It is called once, while the engine works
+	// at what does not depend on it; nil: all is said. Container runs only.
+	Complete func(context.Context, *Spec) error
+
 	// Program is the path of av's own binary.
 	Program string
 	Broker  Broker

@@ -1,17 +1,16 @@
 package runner
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/av-project/av/runner/entry"
 	"github.com/av-project/av/runner/hostpath"
 	"github.com/av-project/av/runner/trust"
 )
@@ -22,11 +21,11 @@ const trustFormat = "1"
 
 // trusting gives the files by which the container's programs trust the CA. An image never changes under its id, so they
 // are worked out once for an image and a CA.
-func (o *outfit) trusting(ctx context.Context, ca []byte) ([]file, error) {
+func (o *outfit) trusting(ctx context.Context, ca []byte) ([]entry.File, error) {
 	sum := sha256.Sum256(append([]byte(trustFormat+"\x00"), ca...))
 	kept := filepath.Join(o.cache, fmt.Sprintf("%s-trust-%x.tar", strings.TrimPrefix(o.image.ID, "sha256:"), sum[:8]))
 	if content, err := os.ReadFile(kept); err == nil {
-		if files, err := unpack(content); err == nil {
+		if files, err := entry.Unpack(bytes.NewReader(content)); err == nil {
 			return o.inImage(files), nil
 		}
 	}
@@ -42,45 +41,20 @@ func (o *outfit) trusting(ctx context.Context, ca []byte) ([]file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("see what the image trusts: %w", err)
 	}
-	files := []file{{"etc/av", nil}}
+	var files []entry.File
 	for _, f := range made {
-		files = append(files, file{f.Path[1:], f.Content})
+		files = append(files, entry.File{Path: f.Path[1:], Content: f.Content, Mode: 0o644})
 	}
-	archive, err := pack(files)
-	if err != nil {
-		return nil, fmt.Errorf("pack what makes the box trust: %w", err)
-	}
-	content, err := io.ReadAll(archive)
+	content, err := entry.Pack(files)
 	if err != nil {
 		return nil, err
 	}
 	return o.inImage(files), keep(kept, content)
 }
 
-// unpack is the reverse of pack.
-func unpack(content []byte) (files []file, err error) {
-	archive := tar.NewReader(bytes.NewReader(content))
-	for {
-		header, err := archive.Next()
-		if err == io.EOF {
-			return files, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		f := file{path: header.Name}
-		if header.Typeflag == tar.TypeReg {
-			if f.content, err = io.ReadAll(archive); err != nil {
-				return nil, err
-			}
-		}
-		files = append(files, f)
-	}
-}
-
 // inImage leaves out what an image's links would have put into folders of the host that are in the box.
-func (o *outfit) inImage(files []file) []file {
-	return slices.DeleteFunc(files, func(f file) bool {
-		return slices.ContainsFunc(o.mounts, func(mount string) bool { return hostpath.Within("/"+f.path, mount) })
+func (o *outfit) inImage(files []entry.File) []entry.File {
+	return slices.DeleteFunc(files, func(f entry.File) bool {
+		return slices.ContainsFunc(o.mounts, func(mount string) bool { return hostpath.Within("/"+f.Path, mount) })
 	})
 }

@@ -28,11 +28,8 @@ type broker struct {
 	run   string
 }
 
-// ready opens the vault and makes the proxy.
+// ready makes the proxy, for which it unlocks the vault.
 func (b *broker) ready(ctx context.Context) (err error) {
-	if b.vault, err = b.open(ctx); err != nil {
-		return err
-	}
 	certificate, key, err := b.vault.Authority(ctx, vault.Owner())
 	if err != nil {
 		return err

@@ -1,38 +1,33 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"github.com/av-project/av/runner/hostpath"
+	"github.com/av-project/av/runner/entry"
 )
 
 const enterName = "enter"
 
-// enterCommand is what a box runs first: it looks whether what is mounted is what was looked at
-// on the host, and becomes the command. It is the last moment at which nobody of the agent's is
-// there.
+// enterCommand is what a box runs first, see runner/entry.
 func enterCommand(*env) *cobra.Command {
 	return &cobra.Command{
-		Use:                enterName + " PROOFS COMMAND [ARG...]",
+		Use:                enterName + " ORDERS COMMAND [ARG...]",
 		Hidden:             true,
 		DisableFlagParsing: true,
-		Args:               cobra.MinimumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			var proofs []hostpath.Proof
-			if err := json.Unmarshal([]byte(args[0]), &proofs); err != nil {
-				return fmt.Errorf("read what must be in the box: %w", err)
-			}
-			if err := hostpath.Prove(proofs); err != nil {
+			orders, command, err := entry.Read(args)
+			if err != nil {
 				return err
 			}
-			return become(args[1:], os.Getenv("PATH"))
+			if err := orders.Carry(); err != nil {
+				return err
+			}
+			return become(command, os.Getenv("PATH"))
 		},
 	}
 }

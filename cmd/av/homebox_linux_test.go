@@ -2,15 +2,18 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/av-project/av/netiso"
+	"github.com/av-project/av/scripts/require"
 )
 
 // kept lists the homes that an av home has kept, and removes them at the end of the test.
@@ -107,6 +110,61 @@ func TestKeptHomeIsOneRunsAtATimeAndStaysUntilItIsRemoved(t *testing.T) {
 	}
 	if after := len(kept(t, av, env)); before != 3 || after != 2 {
 		t.Errorf("%d homes, then %d", before, after)
+	}
+}
+
+// What an agent leaves in a kept home leads no hand but its own anywhere: the files that a
+// run begins with are put there by its own user, in its own box.
+func TestKeptHomeThatAnAgentHasFilledWithLinksLeadsNowhere(t *testing.T) {
+	dir, env, av := home(t)
+	if err := os.Mkdir(filepath.Join(dir, "agents"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "agents", "probe.yaml"), []byte(probe), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	if err := errors.Join(os.Chown(folder, 1000, 1000), os.Mkdir(filepath.Join(folder, "mine"), 0o755), os.Chown(filepath.Join(folder, "mine"), 1000, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	run := func(script string) (string, int) {
+		cmd := exec.Command(av, "run", "--isolation=container", "--image", require.Image, "--home=persist", "--", "sh", "-c", script)
+		cmd.Env, cmd.Dir = env, folder
+		out, _ := cmd.CombinedOutput()
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	t.Cleanup(func() {
+		remove := exec.Command(av, "home", "remove", "--all")
+		remove.Env = env
+		if out, err := remove.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+	link := func(to string) string {
+		return "find ~ -mindepth 1 -delete; ln -s " + to + " ~/.probe"
+	}
+	// Each run leaves the link that the next one meets.
+	if out, code := run("cat ~/.probe/deep/answer; " + link("/etc")); code != 0 || !strings.Contains(out, "forty-two") {
+		t.Fatalf("the first run: %d: %s", code, out)
+	}
+	if out, code := run("echo started"); code != exitFailed || strings.Contains(out, "started\n") || !strings.Contains(out, "av: error: .probe/deep cannot be put into /home/agent") || !strings.Contains(out, "av home remove") {
+		t.Errorf("a link to what only root may write to: %d: %s", code, out)
+	}
+	remove := exec.Command(av, "home", "remove", "--all")
+	remove.Env = env
+	if out, err := remove.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	// Control: where the agent may write, the link is followed, with its own rights.
+	if out, code := run(link("/workspace/mine")); code != 0 {
+		t.Fatalf("%d: %s", code, out)
+	}
+	if out, code := run("cat ~/.probe/deep/answer"); code != 0 || !strings.Contains(out, "forty-two") {
+		t.Errorf("a link to its own folder: %d: %s", code, out)
+	}
+	i, err := os.Stat(filepath.Join(folder, "mine", "deep", "answer"))
+	if err != nil || i.Sys().(*syscall.Stat_t).Uid != 1000 {
+		t.Errorf("what was put behind it is not the agent's: %v, %v", i, err)
 	}
 }
 

@@ -76,6 +76,9 @@ func TestBoxOfAKernelWithoutNftIsWalledWithTheOlderTables(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer gate.Remove(context.Background())
+			if err := gate.Start(ctx); err != nil {
+				t.Fatal(err)
+			}
 			relay, identity := proxyFor(t, dir, run.ID, network)
 			if err := gate.Enclose(ctx, run, relay, identity, images.FirewallScriptSHA256()); err != nil {
 				t.Fatal(err)
@@ -106,6 +109,10 @@ func proxyFor(t *testing.T, home, run string, network *netiso.Network) (relay ne
 	b := &broker{logger: slog.New(slog.DiscardHandler), way: wayOut{guard: guard}, open: func(ctx context.Context) (*vault.Vault, error) {
 		return vault.Open(ctx, vault.Options{Home: home, Now: time.Now})
 	}}
+	var err error
+	if b.vault, err = b.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if err := b.ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/av-project/av/images"
 	"github.com/av-project/av/images/agents"
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/runner"
@@ -223,21 +224,15 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 }
 
 func (e *env) runSpec(ctx context.Context, f runFlags, agent agents.Agent, list []catalog.Preset, spec runner.Spec) (int, error) {
-	// The vault is opened first of all: without it there is no run, and it may have
-	// to ask for a password before the command takes the terminal.
-	if err := spec.Broker.(*broker).ready(ctx); err != nil {
-		return 0, err
-	}
-	if err := checkHeld(ctx, spec.Broker.(*broker).vault, spec.Env); err != nil {
-		return 0, err
-	}
-	if err := e.outfit(ctx, agent, spec.Broker.(*broker), &spec, f.quiet); err != nil {
-		return 0, err
-	}
-	if err := e.tellMissing(ctx, spec.Broker.(*broker).vault, list, f.quiet); err != nil {
-		return 0, err
-	}
+	// First of all: without a vault there is no run.
+	b := spec.Broker.(*broker)
 	var err error
+	if b.vault, err = b.open(ctx); err != nil {
+		return 0, err
+	}
+	if spec.Image == "" {
+		spec.Recipe, spec.Site = recipe(agent), func() images.Site { return images.FindSite(e.getenv) }
+	}
 	if spec.Workspace, err = os.Getwd(); err != nil {
 		return 0, withHint(fmt.Errorf("find the folder that we are in: %w", err), "it may have been removed: cd to another")
 	}
@@ -253,12 +248,45 @@ func (e *env) runSpec(ctx context.Context, f runFlags, agent agents.Agent, list 
 	e.sayWhere(spec.Workspace, spec.Say)
 	if f.isolation == "host" {
 		spec.Say("this command is on the host: it has the proxy's variables, and nothing holds it to them (--isolation=container does)")
+		if err := e.complete(ctx, f, agent, list, &spec); err != nil {
+			return 0, err
+		}
 		return runner.Host(ctx, spec, os.Environ())
 	}
-	if spec.Git, err = e.git(ctx, spec.Broker.(*broker).vault, spec.Broker.(*broker).grant, spec.Workspace); err != nil {
+	complete := func(ctx context.Context, spec *runner.Spec) error { return e.complete(ctx, f, agent, list, spec) }
+	password, err := e.givenPassword()
+	if err != nil {
+		return 0, err
+	}
+	clear(password)
+	if password != nil {
+		// To make a key of it takes as long as the engine does for a container: side by side.
+		spec.Complete = complete
+	} else if err := complete(ctx, &spec); err != nil {
+		// It may have to be asked for, before the command takes the terminal.
 		return 0, err
 	}
 	return runner.Container(ctx, spec)
+}
+
+// complete unlocks the vault, and says of the run what only that knows.
+func (e *env) complete(ctx context.Context, f runFlags, agent agents.Agent, list []catalog.Preset, spec *runner.Spec) error {
+	b := spec.Broker.(*broker)
+	if err := b.ready(ctx); err != nil {
+		return err
+	}
+	if err := checkHeld(ctx, b.vault, spec.Env); err != nil {
+		return err
+	}
+	if err := e.outfit(ctx, agent, b, spec, f.quiet); err != nil {
+		return err
+	}
+	if err := e.tellMissing(ctx, b.vault, list, f.quiet); err != nil || f.isolation == "host" {
+		return err
+	}
+	var err error
+	spec.Git, err = e.git(ctx, b.vault, b.grant, spec.Workspace)
+	return err
 }
 
 // grant is what the run's session may do, from the flags, and the presets that they name.

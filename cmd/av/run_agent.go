@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/av-project/av/images"
 	"github.com/av-project/av/images/agents"
 	"github.com/av-project/av/runner"
 	"github.com/av-project/av/vault"
@@ -80,7 +79,6 @@ func (e *env) outfit(ctx context.Context, a agents.Agent, b *broker, spec *runne
 		e.say(quiet, line)
 	}
 	equip(a, fits.slots, spec)
-	spec.Site = func() images.Site { return images.FindSite(e.getenv) }
 	return nil
 }
 
@@ -103,8 +101,5 @@ func equip(a agents.Agent, slots []agents.Slot, spec *runner.Spec) {
 	spec.Env = append(set, spec.Env...)
 	for _, f := range files {
 		spec.HomeFiles = append(spec.HomeFiles, runner.HomeFile{Path: f.Path, Content: []byte(f.Content)})
-	}
-	if spec.Image == "" {
-		spec.Recipe = recipe(a)
 	}
 }

@@ -93,6 +93,9 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 		StdinOnce:    c.OpenStdin,
 		AttachStdin:  c.OpenStdin,
 		AttachStdout: true, AttachStderr: true,
+		// An image's own check is a command that nobody asked for, and it would be run before
+		// the one that somebody did.
+		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
 	host := &container.HostConfig{
 		NetworkMode:    container.NetworkMode(c.Network),

@@ -1,5 +1,6 @@
 // Command lyinggate is a gate that puts no walls up and says that it has. It reports
-// the digest of the right script: only the rules give it away.
+// the digest of the right script: only the rules give it away. As what a box runs first it
+// is as honest as av.
 package main
 
 import (
@@ -9,9 +10,16 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"os/exec"
+
+	"github.com/av-project/av/runner/entry"
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "enter" {
+		enter()
+		return
+	}
 	input := bufio.NewReader(os.Stdin)
 	line, _ := input.ReadBytes('\n')
 	var config struct{ Script string }
@@ -23,4 +31,17 @@ func main() {
 		"Rules":        []string{"# ipv4 filter", "-P INPUT ACCEPT", "-P FORWARD ACCEPT", "-P OUTPUT ACCEPT"},
 	})
 	_, _ = io.Copy(io.Discard, input)
+}
+
+func enter() {
+	orders, command, err := entry.Read(os.Args[2:])
+	if err == nil {
+		err = orders.Carry()
+	}
+	if err == nil {
+		err = exec.Command(command[0], command[1:]...).Run()
+	}
+	if err != nil {
+		panic(err)
+	}
 }
