@@ -95,6 +95,10 @@ func (b *box) createAgent(ctx context.Context, image engine.Image, uid, gid int,
 		c.CapAdd, c.RootInBox = givenToRoot(), true
 	}
 	b.putHome(&c, uid, gid)
+	if b.ReadOnly {
+		c.ReadOnly = true
+		b.putScratch(&c)
+	}
 	create, done := b.creating(ctx)
 	defer done()
 	id, err := b.engine.CreateContainer(create, c)

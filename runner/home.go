@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/av-project/av/netiso"
@@ -99,6 +100,19 @@ func (b *box) putHome(c *engine.Container, uid, gid int) {
 		// A folder that an engine makes for what is mounted in it is root's.
 		for dir := path.Dir(target); strings.HasPrefix(dir, homeInBox+"/"); dir = path.Dir(dir) {
 			c.Tmpfs[dir] = memory(homeSize)
+		}
+	}
+}
+
+// scratch is where programs expect to be able to write, whoever they are.
+var scratch = map[string]string{"/tmp": "exec,mode=1777", "/var/tmp": "exec,mode=1777", "/run": "mode=0755"}
+
+// putScratch adds it to a container whose image's files stay as they are.
+func (b *box) putScratch(c *engine.Container) {
+	for place, options := range scratch {
+		// The user may have put something of the host there.
+		if !slices.ContainsFunc(c.Binds, func(bind engine.Bind) bool { return bind.Target == place }) {
+			c.Tmpfs[place] = fmt.Sprintf("%s,size=%d", options, homeSize)
 		}
 	}
 }

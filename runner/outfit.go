@@ -54,7 +54,7 @@ func (b *box) dress(ctx context.Context, image engine.Image, uid, gid int) error
 // start one. Root in the box gets files like any others: a package that adds a user wants to
 // put a new passwd in the place of the old one, which a mount does not let it.
 func (b *box) bring(files []entry.File) error {
-	if b.Root {
+	if b.Root && !b.ReadOnly {
 		b.orders.System = true
 		return b.bringArchive("system.tar", entry.System, files)
 	}

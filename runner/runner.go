@@ -74,6 +74,8 @@ type Spec struct {
 	Limits Limits
 	// Root makes the command root in the box, with what package managers need.
 	Root bool
+	// ReadOnly leaves the image's own files as they are.
+	ReadOnly bool
 	// Runtime is the engine's runtime for the command's container; empty: its default.
 	Runtime string
 	// KeptHome is the volume that is HOME; nil for one of memory, gone with the run.

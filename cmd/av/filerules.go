@@ -46,6 +46,7 @@ var fileRules = map[string]fileRule{
 	"agent":            {asks: "the hosts and credentials of an agent"},
 	"host-service":     {asks: "an endpoint of this machine or its network"},
 	"root":             {asks: "to be root in the box"},
+	"read-only":        {asks: "to write over the image's files", harmless: only("true")},
 	"home":             {asks: "a home that is kept, or parts of yours", harmless: only("ephemeral")},
 	"memory":           {asks: "another share of the memory"},
 	"cpus":             {asks: "another share of the processors"},

@@ -147,3 +147,31 @@ func TestAptInstallsAsRootInTheBox(t *testing.T) {
 		t.Errorf("an ordinary user installed it:\n%s", out)
 	}
 }
+
+// Without --read-only root in the box writes wherever it likes in it, which is the control.
+func TestReadOnlyBoxKeepsTheImagesFilesEvenFromRoot(t *testing.T) {
+	_, env, av := home(t)
+	run := func(flags ...string) string {
+		t.Helper()
+		const script = `for f in /usr/bin/planted /etc/planted /etc/passwd /planted /tmp/f /var/tmp/f /run/f ~/f /workspace/f /dev/shm/f; do
+			if { echo >>"$f"; } 2>/dev/null; then echo "$f written"; else echo "$f kept"; fi; done
+			printf '#!/bin/sh\necho executed' >/tmp/program; chmod +x /tmp/program; /tmp/program; git config --get safe.directory; id -un`
+		cmd := exec.Command(av, append(append([]string{"run", "--quiet", "--isolation=container"}, flags...), "--", "sh", "-c", script)...)
+		cmd.Env, cmd.Dir = env, t.TempDir()
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	const rest = "/tmp/f written\n/var/tmp/f written\n/run/f written\n/home/agent/f written\n/workspace/f written\n/dev/shm/f written\nexecuted\n*\n"
+	const kept = "/usr/bin/planted kept\n/etc/planted kept\n/etc/passwd kept\n/planted kept\n" + rest + "root\n"
+	for _, flags := range [][]string{{"--read-only", "--root"}, {"--read-only"}} {
+		if got := run(flags...); got != kept {
+			t.Errorf("%v:\n%s", flags, got)
+		}
+	}
+	if got := run("--root"); got != strings.ReplaceAll(kept, "kept", "written") {
+		t.Errorf("the control:\n%s", got)
+	}
+}

@@ -16,17 +16,19 @@ import (
 
 // boxFlags say who the command is in its box, and what it may take of the machine.
 type boxFlags struct {
-	root    bool
-	home    string
-	memory  string
-	cpus    string
-	pids    string
-	runtime string
+	root     bool
+	readOnly bool
+	home     string
+	memory   string
+	cpus     string
+	pids     string
+	runtime  string
 }
 
 func (f *boxFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	flags.BoolVar(&f.root, "root", false, "make the command root in its box, so that it may install packages")
+	flags.BoolVar(&f.readOnly, "read-only", false, "leave the image's own files as they are: only the workspace, HOME, /tmp, /var/tmp and /run can be written to")
 	flags.StringVar(&f.home, "home", "ephemeral", "HOME in the box: `ephemeral` (memory), persist (kept for this folder and command) or share (parts of your own)")
 	flags.StringVar(&f.memory, "memory", "", "what the box may take of memory: `SIZE`, such as 4GiB (default: three quarters of the machine's)")
 	flags.StringVar(&f.cpus, "cpus", "", "how many processors' worth of time: `N`, such as 1.5 (default: all but half of one)")
@@ -49,7 +51,7 @@ func (f boxFlags) put(isolation string, command []string, spec *runner.Spec) (er
 	if isolation == "host" {
 		return f.needless()
 	}
-	spec.Root, spec.Runtime = f.root, f.runtime
+	spec.Root, spec.ReadOnly, spec.Runtime = f.root, f.readOnly, f.runtime
 	if f.runtime != "" && !runtimeName.MatchString(f.runtime) {
 		return withHint(fmt.Errorf("--runtime %q is not a runtime's name", f.runtime), "`docker info` lists the engine's")
 	}
@@ -89,7 +91,7 @@ func (f boxFlags) needless() error {
 		name string
 		set  bool
 	}{
-		{"--root", f.root}, {"--home=" + f.home, f.home != "ephemeral"}, {"--memory", f.memory != ""},
+		{"--root", f.root}, {"--read-only", f.readOnly}, {"--home=" + f.home, f.home != "ephemeral"}, {"--memory", f.memory != ""},
 		{"--cpus", f.cpus != ""}, {"--pids", f.pids != ""}, {"--runtime", f.runtime != ""},
 	} {
 		if flag.set {
