@@ -43,8 +43,9 @@ type Grant struct {
 // Opened is a new session's way in. The token and the key are shown here and
 // nowhere again: the vault keeps hashes.
 type Opened struct {
-	ID    string
-	Token Value
+	ID      string
+	Token   Value
+	Expires time.Time
 	// CertPEM and KeyPEM are a client certificate of this session alone. It is
 	// self-signed: who shows that the key is theirs, and whose certificate has the
 	// fingerprint that the vault kept, is the session.
@@ -105,6 +106,7 @@ func (v *Vault) OpenSession(ctx context.Context, c Caller, g Grant) (Opened, err
 		var raw [tokenSize]byte
 		_, _ = rand.Read(raw[:]) // never fails: the program ends instead
 		token := base64.RawURLEncoding.EncodeToString(raw[:])
+		o.Expires = row.Expires
 		row.TokenHash = sha256.Sum256([]byte(token))
 		o.Token = NewValue([]byte(token))
 		client, err := newClient(o.ID, row.Created, row.Expires)

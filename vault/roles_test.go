@@ -128,6 +128,10 @@ var methods = map[string]method{
 	"EndSession": {vault.RoleAdmin, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
 		return v.EndSession(ctx, c, "none")
 	}},
+	"RenewSession": {vault.RoleAdmin, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
+		_, err := v.RenewSession(ctx, c, "none")
+		return err
+	}},
 	"Export": {vault.RoleAdmin, func(ctx context.Context, v *vault.Vault, c vault.Caller) error {
 		return v.Export(ctx, c, io.Discard)
 	}},

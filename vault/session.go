@@ -22,6 +22,7 @@ type Session struct {
 	closing sync.Once
 	done    chan struct{}
 	timer   *time.Timer
+	expires atomic.Pointer[time.Time]
 }
 
 // current is the policy as it is now. The two are swapped as one: whoever waits for
@@ -56,6 +57,7 @@ func newSession(v *Vault, row store.Session, g Grant, services []policy.Service)
 	if err := s.compile(services); err != nil {
 		return nil, err
 	}
+	s.expires.Store(&row.Expires)
 	// Open tunnels shall close when the session expires, whether or not they ask.
 	s.timer = time.AfterFunc(row.Expires.Sub(v.o.Now()), s.shut)
 	return s, nil
@@ -69,7 +71,12 @@ func (s *Session) Run() string { return s.row.Run }
 func (s *Session) Limits() Limits { return s.grant.Limits.orDefaults() }
 
 // Expires is when the session ends by itself.
-func (s *Session) Expires() time.Time { return s.row.Expires }
+func (s *Session) Expires() time.Time { return *s.expires.Load() }
+
+func (s *Session) renew(until time.Time) {
+	s.expires.Store(&until)
+	s.timer.Reset(until.Sub(s.vault.o.Now()))
+}
 
 // Policy is the policy as it is now; the next request may find another.
 func (s *Session) Policy() *policy.Set { return s.current.Load().set }
@@ -90,7 +97,7 @@ func (s *Session) Alive() bool {
 		return false
 	default:
 	}
-	if s.vault.o.Now().Before(s.row.Expires) {
+	if s.vault.o.Now().Before(s.Expires()) {
 		return true
 	}
 	// The timer stands still while the machine sleeps; the clock does not.

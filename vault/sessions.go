@@ -68,7 +68,7 @@ func (l *sessions) add(s *Session) *Session {
 func (l *sessions) makeRoom() {
 	var first *Session
 	for _, s := range l.byID {
-		if first == nil || s.row.Expires.Before(first.row.Expires) {
+		if first == nil || s.Expires().Before(first.Expires()) {
 			first = s
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/av-project/av/netiso"
@@ -85,13 +86,50 @@ func (b *broker) Open(ctx context.Context, run string) (runner.Session, error) {
 		return nil, err
 	}
 	b.run = run
-	return &session{b, opened}, nil
+	return &session{broker: b, opened: opened, expires: opened.Expires}, nil
 }
 
 // session is one run's session in the vault.
 type session struct {
-	broker *broker
-	opened vault.Opened
+	broker  *broker
+	opened  vault.Opened
+	expires time.Time
+}
+
+const (
+	// renewAhead is how long before its end a session is renewed: half its life.
+	renewAhead = 12 * time.Hour
+	// renewLook is how often it is looked whether that is due. A machine may have slept.
+	renewLook = time.Minute
+)
+
+// renew keeps the session alive until ctx ends: it lasts as long as its run does, and no
+// longer than a day after the death of one that nobody cleared away.
+func (s *session) renew(ctx context.Context) {
+	look := time.NewTicker(renewLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			s.renewIfDue(ctx, time.Now())
+		}
+	}
+}
+
+// renewIfDue tries again at the next look if it fails.
+func (s *session) renewIfDue(ctx context.Context, now time.Time) {
+	// As the clock on the wall has it: the other one stands still while a machine sleeps.
+	if s.expires.Sub(now.Round(0)) > renewAhead {
+		return
+	}
+	until, err := s.broker.vault.RenewSession(ctx, vault.Owner(), s.opened.ID)
+	if err != nil {
+		s.broker.logger.Warn("the run's session could not be renewed", "error", err)
+		return
+	}
+	s.expires = until.Round(0)
 }
 
 func (s *session) Identity() netiso.Identity {
@@ -104,6 +142,11 @@ func (s *session) ProxyURL(addr net.Addr) string {
 }
 
 func (s *session) Serve(ctx context.Context, listener net.Listener) error {
+	renewing, stop := context.WithCancel(ctx)
+	var renewed sync.WaitGroup
+	renewed.Go(func() { s.renew(renewing) })
+	defer renewed.Wait()
+	defer stop()
 	return s.broker.proxy.Serve(ctx, listener)
 }
 

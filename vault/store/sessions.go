@@ -32,6 +32,11 @@ func (t *Tx) SessionByCertificateHash(vault string, hash [32]byte) (Session, err
 	return t.session("WHERE vault_id = ? AND certificate_hash = ?", vault, hash[:])
 }
 
+// Session is the one with that id.
+func (t *Tx) Session(vault, id string) (Session, error) {
+	return t.session("WHERE vault_id = ? AND id = ?", vault, id)
+}
+
 func (t *Tx) session(where string, args ...any) (s Session, err error) {
 	err = s.scan(func(into ...any) error { return t.row(sessionColumns+where, args, into...) })
 	return s, err
@@ -80,6 +85,16 @@ func (t *Tx) ForgetSessions(vault, kind string, then time.Time) error {
 	}
 	_, err = t.exec("DELETE FROM secrets WHERE vault_id = ? AND kind = ? AND name NOT IN (SELECT id FROM sessions WHERE vault_id = ?)",
 		vault, kind, vault)
+	return err
+}
+
+// RenewSession changes when a session expires. It returns ErrNoRow if there is none, or it
+// has ended.
+func (t *Tx) RenewSession(vault, id string, until time.Time) error {
+	n, err := t.exec("UPDATE sessions SET expires = ? WHERE vault_id = ? AND id = ? AND ended IS NULL", nanos(until), vault, id)
+	if err == nil && n == 0 {
+		return ErrNoRow
+	}
 	return err
 }
 
