@@ -28,12 +28,13 @@ type otherEngine struct {
 	what   string // as the page says it
 	legacy bool   // all that is called iptables is the older one, and a gate knows no other
 	ipv6   bool
+	newer  bool // a newer release than this machine's
 	flags  []string
 }
 
 var otherEngines = []otherEngine{
 	{name: "legacy", what: "iptables-legacy on the host and in the box, with the userland proxy", legacy: true},
-	{name: "ipv6", what: "iptables-nft, IPv6 on (`--ipv6 --fixed-cidr-v6`), without the userland proxy", ipv6: true,
+	{name: "ipv6", what: "Docker Engine 26.1, iptables-nft, IPv6 on (`--ipv6 --fixed-cidr-v6`), without the userland proxy", ipv6: true, newer: true,
 		flags: []string{"--ipv6", "--fixed-cidr-v6", "fd00:a1::/64", "--userland-proxy=false"}},
 }
 
@@ -69,6 +70,9 @@ func (o otherEngine) beside(t *testing.T) {
 	path := os.Getenv("PATH")
 	if o.legacy {
 		path = legacyTools(t, filepath.Join(dir, "tools")) + ":" + path
+	}
+	if o.newer {
+		path = strings.Join(append(require.NewerEngine(t), path), ":")
 	}
 	began := time.Now()
 	saveImages(t, filepath.Join(dir, "images.tar"), filepath.Join(bin, "av"))

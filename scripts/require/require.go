@@ -28,6 +28,7 @@ const (
 	net     = "net"
 	clients = "clients"
 	npm     = "npm"
+	engines = "engines"
 )
 
 // Root asks for the rights of root.
@@ -46,6 +47,19 @@ func Docker(t testing.TB) {
 func Dockerd(t testing.TB) {
 	t.Helper()
 	program(t, docker, "dockerd")
+}
+
+// NewerEngine asks for the Docker Engine of a newer release than the machine's own, and gives
+// the folders in which its programs lie.
+func NewerEngine(t testing.TB) []string {
+	t.Helper()
+	const dir = "/usr/local/lib/av-test-engines/trixie"
+	var reason string
+	if _, err := os.Stat(filepath.Join(dir, "ready")); err != nil {
+		reason = fmt.Sprintf("%v (run scripts/setup)", err)
+	}
+	need(t, engines, reason)
+	return []string{filepath.Join(dir, "usr/sbin"), filepath.Join(dir, "usr/bin")}
 }
 
 // Program asks for a program with which root changes the machine.
@@ -139,8 +153,8 @@ func judge(what, reason, required string) (fail bool, message string) {
 	var named bool
 	for word := range strings.SplitSeq(required, ",") {
 		word = strings.TrimSpace(word)
-		if word != "" && !slices.Contains([]string{root, docker, net, clients, npm}, word) {
-			return true, fmt.Sprintf("AV_REQUIRE names %q; it knows %s, %s, %s, %s and %s", word, docker, root, net, clients, npm)
+		if word != "" && !slices.Contains([]string{root, docker, net, clients, npm, engines}, word) {
+			return true, fmt.Sprintf("AV_REQUIRE names %q; it knows %s, %s, %s, %s, %s and %s", word, docker, root, net, clients, npm, engines)
 		}
 		named = named || word == what
 	}

@@ -25,7 +25,7 @@ func TestANeedThatIsNotMetSkipsByNameUnlessRequired(t *testing.T) {
 		{"root,net", false, "needs docker: no daemon"},
 		{"docker", true, "AV_REQUIRE names docker: no daemon"},
 		{"root, docker ,net", true, "AV_REQUIRE names docker: no daemon"},
-		{"dockerd", true, `AV_REQUIRE names "dockerd"; it knows docker, root, net, clients and npm`},
+		{"dockerd", true, `AV_REQUIRE names "dockerd"; it knows docker, root, net, clients, npm and engines`},
 	} {
 		fail, message := judge(docker, "no daemon", c.required)
 		if fail != c.fail || message != c.message {
