@@ -83,31 +83,42 @@ func (e *env) mounts(list []string, host hostpath.Host) (mounts []hostpath.Mount
 }
 
 // strictWorkspace is what --strict-workspace makes of what was found.
-type strictWorkspace struct{ n int }
+type strictWorkspace struct {
+	n      int
+	partly bool
+}
 
 func (s *strictWorkspace) Error() string {
+	if s.n == 0 {
+		return "the folder has more in it than could be looked through, and --strict-workspace is set"
+	}
 	return fmt.Sprintf("%s that your tools would execute came out of the box, and --strict-workspace is set", count(s.n, "file"))
 }
 func (s *strictWorkspace) Hint() string {
+	if s.n == 0 {
+		return "run av in a smaller folder, or look at what is new in it (`git status --ignored`) before you use it"
+	}
 	return "look at what is named above, and remove it or put it back (`git diff`, `git checkout`) before you use the folder"
 }
 
 // foundInWorkspace tells what a box has left that the host's tools would execute.
 func (e *env) foundInWorkspace(ctx context.Context, f workspaceFlags, found []runner.Found) error {
-	n := 0
+	var s strictWorkspace
 	for _, one := range found {
 		for _, line := range describeFound(one, f.strict) {
 			e.tell("%s", line)
 		}
-		n += len(one.Created) + len(one.Changed) + len(one.Removed)
+		s.n += len(one.Created) + len(one.Changed) + len(one.Removed)
+		s.partly = s.partly || one.Partly
 	}
-	if !f.strict || n == 0 {
+	// What was not looked at may be what an agent has hidden behind much else.
+	if !f.strict || s.n == 0 && !s.partly {
 		return nil
 	}
 	if err := e.offerToRemove(ctx, found); err != nil {
 		return err
 	}
-	return &strictWorkspace{n}
+	return &s
 }
 
 // offerToRemove asks, where somebody can answer, whether to remove what was created. What was

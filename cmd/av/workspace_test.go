@@ -53,6 +53,28 @@ func TestFoundFilesAreNamedUpToACeiling(t *testing.T) {
 	}
 }
 
+// An agent that makes more than av looks through hides the rest.
+func TestStrictWorkspaceFailsByWhatCouldNotBeLookedAt(t *testing.T) {
+	for name, c := range map[string]struct {
+		strict bool
+		report protect.Report
+		want   string
+	}{
+		"nothing":              {true, protect.Report{}, ""},
+		"only what is built":   {true, protect.Report{Built: []string{"Makefile"}}, ""},
+		"a file":               {true, protect.Report{Created: []string{".envrc"}, Partly: true}, "1 file that your tools would execute came out"},
+		"too much":             {true, protect.Report{Partly: true}, "more in it than could be looked through"},
+		"too much, not strict": {false, protect.Report{Created: []string{".envrc"}, Partly: true}, ""},
+	} {
+		var errs bytes.Buffer
+		e := &env{stderr: &errs, stdin: os.Stdin}
+		err := e.foundInWorkspace(t.Context(), workspaceFlags{strict: c.strict}, []runner.Found{{Folder: "/w", Report: c.report}})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestKeptCopyIsNotPrunedUnlessItIsOld(t *testing.T) {
 	home, dir := t.TempDir(), t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o644); err != nil {
