@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -104,8 +105,12 @@ func (s *strictWorkspace) Hint() string {
 // foundInWorkspace tells what a box has left that the host's tools would execute.
 func (e *env) foundInWorkspace(ctx context.Context, f workspaceFlags, found []runner.Found) error {
 	var s strictWorkspace
+	here, _ := os.Getwd()
+	if real, err := filepath.EvalSymlinks(here); err == nil {
+		here = real
+	}
 	for _, one := range found {
-		for _, line := range describeFound(one, f.strict) {
+		for _, line := range describeFound(one, here, f.strict) {
 			e.tell("%s", line)
 		}
 		s.n += len(one.Created) + len(one.Changed) + len(one.Removed)
@@ -159,8 +164,18 @@ func removeCreated(f runner.Found) (left []string, err error) {
 // maxNamed is how many files of each kind are named at the end of a run.
 const maxNamed = 20
 
-// describeFound says what became of a folder's protected files, a line for each kind.
-func describeFound(f runner.Found, built bool) (lines []string) {
+// describeFound says what became of a folder's protected files, a line for each kind. Those
+// of a folder that is not the one we are in, such as a worktree's repository, are named in full.
+func describeFound(f runner.Found, here string, built bool) (lines []string) {
+	few := func(names []string) string {
+		if f.Folder != here {
+			names = slices.Clone(names)
+			for i := range names {
+				names[i] = filepath.Join(f.Folder, names[i])
+			}
+		}
+		return fewOf(names)
+	}
 	for _, kind := range []struct {
 		names []string
 		what  string
@@ -172,10 +187,10 @@ func describeFound(f runner.Found, built bool) (lines []string) {
 		if len(kind.names) == 1 {
 			verb = "was"
 		}
-		lines = append(lines, fmt.Sprintf("warning: %s that your tools would execute %s %s: %s", count(len(kind.names), "file"), verb, kind.what, fewOf(kind.names)))
+		lines = append(lines, fmt.Sprintf("warning: %s that your tools would execute %s %s: %s", count(len(kind.names), "file"), verb, kind.what, few(kind.names)))
 	}
 	if built && len(f.Built) > 0 {
-		lines = append(lines, "besides, what runs when you build or test was changed: "+fewOf(f.Built))
+		lines = append(lines, "besides, what runs when you build or test was changed: "+few(f.Built))
 	}
 	if f.Partly {
 		lines = append(lines, "warning: "+f.Folder+" has more in it than av looks through: other files that your tools would execute may have been changed")

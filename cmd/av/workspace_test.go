@@ -46,10 +46,14 @@ func TestFoundFilesAreNamedUpToACeiling(t *testing.T) {
 	}
 	f := runner.Found{Folder: "/w", Report: protect.Report{Created: []string{".envrc"}, Changed: []string{"a", "b"}, Built: []string{"Makefile"}, Partly: true}}
 	for built, want := range map[bool]int{false: 3, true: 4} {
-		lines := describeFound(f, built)
+		lines := describeFound(f, "/w", built)
 		if len(lines) != want || lines[0] != "warning: 1 file that your tools would execute was created: .envrc" || lines[1] != "warning: 2 files that your tools would execute were changed: a, b" {
 			t.Errorf("%q", lines)
 		}
+	}
+	// The repository of a worktree is another folder than the one that we are in.
+	if lines := describeFound(f, "/elsewhere", false); !strings.HasSuffix(lines[0], ": /w/.envrc") || !strings.HasSuffix(lines[1], ": /w/a, /w/b") {
+		t.Errorf("%q", lines)
 	}
 }
 
