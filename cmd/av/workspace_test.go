@@ -97,6 +97,14 @@ func TestKeptCopyIsNotPrunedUnlessItIsOld(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(workcopy.Dir(home), "0000000c", "tree"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	// That of another av, which this one cannot read, is no less somebody's work.
+	other := filepath.Join(workcopy.Dir(home), "0000000d")
+	if err := os.MkdirAll(filepath.Join(other, "tree"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(other, "base"), []byte("another format"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	lease, err := netiso.Hold(home, "0000000b")
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +123,7 @@ func TestKeptCopyIsNotPrunedUnlessItIsOld(t *testing.T) {
 	if got := pruned(time.Hour, false); got != "0000000c " {
 		t.Errorf("pruned %q", got)
 	}
-	if got := pruned(time.Nanosecond, false); got != "0000000a " {
+	if got := pruned(time.Nanosecond, false); got != "0000000a 0000000d " {
 		t.Errorf("pruned %q: one is alive", got)
 	}
 	if err := lease.Release(); err != nil {

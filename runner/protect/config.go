@@ -57,7 +57,7 @@ func (l *looker) configured(gitFolder string) {
 		l.seen.Partly = l.seen.Partly || err != nil || len(text) > maxConfig
 		// A path counts from the work tree or, of what is included, from the git folder.
 		bases := []string{gitFolder}
-		if isDotGit(path.Base(gitFolder)) {
+		if IsDotGit(path.Base(gitFolder)) {
 			bases = append(bases, dirOf(gitFolder))
 		}
 		list := settings(string(text))

@@ -55,14 +55,14 @@ func find(root *nofollow.Dir, top string) places {
 			p.projects = append(p.projects, at.name)
 			p.addNamed(at.name, names)
 		}
-		if isGitFolder(names) {
+		if IsGitFolder(names) {
 			p.addGitFolder(at.name)
 		}
 		if at.depth == maxDepth {
 			continue
 		}
 		for _, n := range names {
-			if n.Kind != nofollow.Folder || isDotGit(n.Name) || skipped[n.Name] {
+			if n.Kind != nofollow.Folder || IsDotGit(n.Name) || skipped[n.Name] {
 				continue
 			}
 			if seen == maxFolders {
@@ -76,18 +76,19 @@ func find(root *nofollow.Dir, top string) places {
 	return p
 }
 
-func isDotGit(name string) bool { return same(name, ".git") }
+// IsDotGit tells whether git may take a name for .git.
+func IsDotGit(name string) bool { return same(name, ".git") }
 
-// isGitFolder tells by what is in a folder whether git would take it for one of its own: a
+// IsGitFolder tells by what is in a folder whether git would take it for one of its own: a
 // repository without a .git, or one that keeps its objects in another.
-func isGitFolder(names []nofollow.Name) bool {
+func IsGitFolder(names []nofollow.Name) bool {
 	return has(names, "HEAD") && (has(names, "commondir") || has(names, "objects") && has(names, "refs"))
 }
 
 // addNamed adds what .git in a folder stands for: itself, or what it names or leads to.
 func (p *places) addNamed(dir string, names []nofollow.Name) {
 	for _, n := range names {
-		if !isDotGit(n.Name) {
+		if !IsDotGit(n.Name) {
 			continue
 		}
 		at := path.Join(dir, n.Name)

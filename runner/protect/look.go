@@ -38,6 +38,18 @@ type Seen struct {
 	Partly bool
 }
 
+// Paths gives where all that was seen lies: of a link, both it and what it leads to.
+func (s Seen) Paths() map[string]bool {
+	paths := map[string]bool{}
+	for name := range s.Files {
+		paths[name[strings.LastIndex(name, behind)+1:]] = true
+	}
+	for _, name := range s.Closed {
+		paths[name] = true
+	}
+	return paths
+}
+
 // Look looks at a workspace. path is where it lies on the host: a link that leads into
 // it is read as what it leads to.
 func Look(root *nofollow.Dir, path string) Seen {

@@ -132,7 +132,7 @@ var Built = []Pattern{
 // host's tools would execute. All of a git folder counts: what lies in it is git's.
 func Covers(name string) bool {
 	for at := name; at != "." && at != "/"; at = path.Dir(at) {
-		if isDotGit(path.Base(at)) {
+		if IsDotGit(path.Base(at)) {
 			return true
 		}
 		for _, p := range Project {
