@@ -103,18 +103,20 @@ func (s *strictWorkspace) Hint() string {
 }
 
 // foundInWorkspace tells what a box has left that the host's tools would execute.
-func (e *env) foundInWorkspace(ctx context.Context, f workspaceFlags, found []runner.Found) error {
+func (e *env) foundInWorkspace(ctx context.Context, f workspaceFlags, run string, found []runner.Found) error {
 	var s strictWorkspace
 	here, _ := os.Getwd()
 	if real, err := filepath.EvalSymlinks(here); err == nil {
 		here = real
 	}
+	var lines []string
 	for _, one := range found {
-		for _, line := range describeFound(one, here, f.strict) {
-			e.tell("%s", line)
-		}
+		lines = append(lines, describeFound(one, here, f.strict)...)
 		s.n += len(one.Created) + len(one.Changed) + len(one.Removed)
 		s.partly = s.partly || one.Partly
+	}
+	if err := e.warn(run, lines); err != nil {
+		return err
 	}
 	// What was not looked at may be what an agent has hidden behind much else.
 	if !f.strict || s.n == 0 && !s.partly {

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,13 +73,54 @@ func TestStrictWorkspaceFailsByWhatCouldNotBeLookedAt(t *testing.T) {
 		"too much, not strict": {false, protect.Report{Created: []string{".envrc"}, Partly: true}, ""},
 	} {
 		var errs bytes.Buffer
-		e := &env{stderr: &errs, stdin: os.Stdin}
-		err := e.foundInWorkspace(t.Context(), workspaceFlags{strict: c.strict}, []runner.Found{{Folder: "/w", Report: c.report}})
+		e := &env{stderr: &errs, stdin: os.Stdin, home: t.TempDir()}
+		err := e.foundInWorkspace(t.Context(), workspaceFlags{strict: c.strict}, "0000000a", []runner.Found{{Folder: "/w", Report: c.report}})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
+
+// A run in the background ends while nobody is attached, or a terminal is closed before.
+func TestWhatWasFoundIsKeptUntilSomebodyWasTold(t *testing.T) {
+	found := []runner.Found{{Folder: "/w", Report: protect.Report{Created: []string{"x\nav: hint: forged\x1b]52;c;x\a", ".envrc"}}}}
+	for name, c := range map[string]struct {
+		stderr     io.Writer
+		background *background
+		kept       bool
+	}{
+		"a terminal":      {&bytes.Buffer{}, nil, false},
+		"a closed one":    {closedTerminal{}, nil, true},
+		"the background":  {&bytes.Buffer{}, &background{}, true},
+		"nothing to tell": {&bytes.Buffer{}, &background{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list := found
+			if name == "nothing to tell" {
+				list = nil
+			}
+			e := &env{stderr: c.stderr, stdin: os.Stdin, home: t.TempDir(), background: c.background}
+			if err := e.foundInWorkspace(t.Context(), workspaceFlags{}, "0000000a", list); err != nil {
+				t.Fatal(err)
+			}
+			var errs bytes.Buffer
+			later := &env{stderr: &errs, home: e.home}
+			later.tellKept()
+			if told := strings.Contains(errs.String(), "run 0000000a has ended: warning: 2 files") && strings.Contains(errs.String(), "/w/.envrc"); told != c.kept || strings.Count(errs.String(), "\n") > 1 || strings.Contains(errs.String(), "\x1b") {
+				t.Errorf("%q", errs.String())
+			}
+			errs.Reset()
+			later.tellKept()
+			if errs.Len() > 0 {
+				t.Errorf("once more: %q", errs.String())
+			}
+		})
+	}
+}
+
+type closedTerminal struct{}
+
+func (closedTerminal) Write([]byte) (int, error) { return 0, syscall.EIO }
 
 func TestKeptCopyIsNotPrunedUnlessItIsOld(t *testing.T) {
 	home, dir := t.TempDir(), t.TempDir()
