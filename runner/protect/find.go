@@ -13,7 +13,7 @@ import (
 const (
 	// maxFolders is how many folders are looked through for repositories, and maxDepth how
 	// far below the workspace.
-	maxFolders = 10_000
+	maxFolders = 25_000
 	maxDepth   = 6
 	// maxListed is how many names of one folder are read.
 	maxListed = 10_000
@@ -242,20 +242,24 @@ type listed struct {
 // isProject tells by what is in a folder whether a tool may take it for a project.
 func isProject(names []nofollow.Name) bool {
 	return slices.ContainsFunc(names, func(n nofollow.Name) bool {
-		return firsts[fold(n.Name)] || slices.ContainsFunc(firstGlobs, func(glob string) bool { return matches(glob, n.Name) })
+		name := fold(n.Name)
+		return firsts[name] || slices.ContainsFunc(firstGlobs, func(g glob) bool { return strings.HasPrefix(name, g.begins) && matchesFolded(g.pattern, name) })
 	})
 }
 
 // firsts are the first parts of the patterns of a project, and firstGlobs those with a *.
-var firsts, firstGlobs = func() (map[string]bool, []string) {
-	names, globs := map[string]bool{}, []string{}
+// Every name in the workspace is held against them.
+var firsts, firstGlobs = func() (map[string]bool, []glob) {
+	names, globs := map[string]bool{}, []glob{}
 	for _, p := range Project {
-		first, _, _ := strings.Cut(p.Path, "/")
-		if strings.Contains(first, "*") {
-			globs = append(globs, first)
+		first, _, _ := strings.Cut(fold(p.Path), "/")
+		if begins, _, is := strings.Cut(first, "*"); is {
+			globs = append(globs, glob{first, begins})
 		} else {
-			names[fold(first)] = true
+			names[first] = true
 		}
 	}
 	return names, globs
 }()
+
+type glob struct{ pattern, begins string }

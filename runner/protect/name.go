@@ -30,7 +30,9 @@ func fold(name string) string {
 
 func same(a, b string) bool { return fold(a) == fold(b) }
 
-func matches(pattern, name string) bool {
-	ok, err := path.Match(fold(pattern), fold(name))
+func matches(pattern, name string) bool { return matchesFolded(fold(pattern), fold(name)) }
+
+func matchesFolded(pattern, name string) bool {
+	ok, err := path.Match(pattern, name)
 	return ok && err == nil
 }
