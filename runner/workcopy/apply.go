@@ -233,21 +233,3 @@ func (a *applier) putBack() error {
 	}
 	return errors.Join(failed...)
 }
-
-// remove removes a folder with what is in it, and follows no link.
-func remove(root *nofollow.Dir, name string) error {
-	names, err := entries(root, name)
-	if err != nil {
-		return err
-	}
-	var failed []error
-	for _, n := range names {
-		at := name + "/" + n
-		if i, err := root.Lstat(at); err == nil && i.Kind == nofollow.Folder {
-			failed = append(failed, remove(root, at))
-			continue
-		}
-		failed = append(failed, root.Remove(at))
-	}
-	return errors.Join(append(failed, root.Rmdir(name))...)
-}

@@ -76,10 +76,10 @@ func (c *Copy) Remove() error {
 		err = nil
 	}
 	if err == nil {
-		err = empty(c.Dir)
-	}
-	if err == nil {
-		err = os.Remove(c.Dir)
+		var home *nofollow.Dir
+		if home, err = nofollow.Open(filepath.Dir(c.Dir)); err == nil {
+			err = errors.Join(remove(home, filepath.Base(c.Dir)), home.Close())
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("remove the copy of run %s: %w", c.Run, err)
@@ -90,25 +90,28 @@ func (c *Copy) Remove() error {
 // maxAtOnce is how many names are listed at a time of what is removed.
 const maxAtOnce = 10_000
 
-// empty removes all that is in a folder. An agent can leave folders that may not be entered,
-// which are opened first, and folders in each other without end: what lies in one is moved up
-// before it goes, so that nothing lies deeper than that. No link is followed.
-func empty(path string) error {
-	root, err := nofollow.Open(path)
+// remove removes a folder below root with all that is in it. An agent can leave folders that
+// may not be entered, which are opened first, and folders in each other without end: what lies
+// in one is moved up before it goes, so that nothing lies deeper than that. No link is followed.
+func remove(root *nofollow.Dir, name string) error {
+	top, err := root.Dir(name)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer top.Close()
 	for {
-		names, _, err := root.List(maxAtOnce)
-		if err != nil || len(names) == 0 {
+		names, _, err := top.List(maxAtOnce)
+		if err != nil {
 			return err
+		}
+		if len(names) == 0 {
+			return root.Rmdir(name)
 		}
 		for _, n := range names {
 			if n.Kind == nofollow.Folder {
-				err = moveUp(root, n.Name)
+				err = moveUp(top, n.Name)
 			} else {
-				err = root.Remove(n.Name)
+				err = top.Remove(n.Name)
 			}
 			if err != nil {
 				return err

@@ -91,6 +91,9 @@ func Take(ctx context.Context, home, run, folder, command string, from *nofollow
 	}
 	t := &taker{ctx: ctx, uid: uid, gid: gid, tree: Tree{}}
 	if err := t.take(made, from); err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			err = &notReadable{err}
+		}
 		return nil, 0, errors.Join(fmt.Errorf("copy the workspace: %w", err), made.Remove())
 	}
 	return made, t.skipped, nil
@@ -276,3 +279,11 @@ type tooLarge struct{ what string }
 
 func (t *tooLarge) Error() string { return "it has " + t.what }
 func (*tooLarge) Hint() string    { return "use --workspace=bind or ro, or run av in a smaller folder" }
+
+// notReadable is a workspace with something in it that its copier may not read.
+type notReadable struct{ error }
+
+func (n *notReadable) Unwrap() error { return n.error }
+func (*notReadable) Hint() string {
+	return "make it readable for you (`sudo chown`), or use --workspace=bind or ro"
+}
