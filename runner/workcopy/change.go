@@ -39,7 +39,10 @@ func (c *Copy) Changes(ctx context.Context) ([]Change, error) {
 	}
 	defer root.Close()
 	mine, err := scan(ctx, root, c.Base.Tree)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil, err
+	case err != nil:
 		return nil, &unread{c.Tree(), err}
 	}
 	changes := changed(c.Base.Tree, mine)
