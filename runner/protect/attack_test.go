@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/av-project/av/runner/nofollow"
 )
@@ -161,12 +160,8 @@ func TestLookEndsHoweverMuchThereIs(t *testing.T) {
 	for i := range 3000 {
 		must(t, os.Symlink("../tree", fmt.Sprintf("%s/.vscode/%d", dir, i)))
 	}
-	began := time.Now()
 	if seen := look(t, dir); !seen.Partly || len(seen.Files) > 2*maxFiles {
 		t.Errorf("%d files, partly %t", len(seen.Files), seen.Partly)
-	}
-	if took := time.Since(began); took > 20*time.Second {
-		t.Errorf("it took %s", took)
 	}
 }
 
