@@ -42,14 +42,17 @@ func (b *box) placeCopy(ctx context.Context) error {
 }
 
 // endCopy keeps a copy in which something was changed. What an end by a signal leaves is
-// kept too: it may be the work of hours.
+// kept too: it may be the work of hours. What cannot be looked at may be so as well.
 func (b *box) endCopy() error {
 	made := b.placed.copy
 	if made == nil {
 		return nil
 	}
 	changes, err := made.Changes(context.Background())
-	if err == nil && len(changes) == 0 {
+	if err != nil {
+		return &keptCopy{made.Run, err}
+	}
+	if len(changes) == 0 {
 		err = made.Remove()
 	}
 	if b.Copied != nil {
@@ -57,3 +60,14 @@ func (b *box) endCopy() error {
 	}
 	return err
 }
+
+// keptCopy is a copy that could not be looked at, and is kept.
+type keptCopy struct {
+	run string
+	err error
+}
+
+func (k *keptCopy) Error() string {
+	return fmt.Sprintf("the copy of run %s is kept, for it cannot be told what was changed in it: %v", k.run, k.err)
+}
+func (k *keptCopy) Unwrap() error { return k.err }

@@ -60,6 +60,7 @@ printed last, with control characters written out, and keeps nobody away.`,
   av attach --tail 7f3a`,
 		Args: func(_ *cobra.Command, args []string) error { return oneRun("av attach RUN", args) },
 		RunE: func(c *cobra.Command, args []string) error {
+			defer e.tellKept()
 			if _, err := detachKeys(f.keys); err != nil {
 				return err
 			}

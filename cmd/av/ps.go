@@ -22,6 +22,7 @@ left is not shown here, but by ` + "`av prune --dry-run`" + `.`,
   av ps --json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			defer e.tellKept()
 			live, err := netiso.Live(e.home)
 			if err != nil {
 				return err

@@ -152,6 +152,9 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	if err := f.detachFlags.check(e, f.isolation); err != nil {
 		return err
 	}
+	if e.background == nil {
+		e.tellKept()
+	}
 	if f.detached() && e.background == nil {
 		return e.runInBackground(ctx, f)
 	}
@@ -209,7 +212,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 		e.tell("%s", alarm)
 	}
 	r.count(summary)
-	err = errors.Join(err, failed, broker.close(), e.foundInWorkspace(ctx, f.workspaceFlags, found))
+	err = errors.Join(err, failed, broker.close(), e.foundInWorkspace(ctx, f.workspaceFlags, broker.run, found))
 	r.Run, r.Ended, r.ExitCode = broker.run, time.Now().UTC(), code
 	if err != nil {
 		r.ExitCode, r.Error = exitCodeOf(err), err.Error()

@@ -60,6 +60,9 @@ func gitIdentity(ctx context.Context, workspace string) (name, email string) {
 		return "", ""
 	}
 	real, err := filepath.EvalSymlinks(program)
+	if here, failed := filepath.EvalSymlinks(workspace); failed == nil {
+		workspace = here // it may have been come to by a link
+	}
 	if rel, failed := filepath.Rel(workspace, real); err != nil || failed != nil || filepath.IsLocal(rel) {
 		return "", ""
 	}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -19,5 +22,27 @@ func TestGitIsToldOfSoManyHosts(t *testing.T) {
 	}
 	if got := len(gitHosts(services, nil)); got != maxGitHosts {
 		t.Errorf("%d hosts", got)
+	}
+}
+
+// A program that lies in the workspace is the agent's, by whatever path one came there.
+func TestGitThatLiesInTheWorkspaceIsNotRun(t *testing.T) {
+	base := t.TempDir()
+	ran := filepath.Join(base, "ran")
+	putFiles(t, base, map[string]string{"project/bin/git": "#!/bin/sh\ntouch " + ran + "\n"})
+	if err := errors.Join(os.Chmod(base+"/project/bin/git", 0o755), os.Symlink("project", base+"/link")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", base+"/project/bin:"+os.Getenv("PATH"))
+	for _, workspace := range []string{"project", "link"} {
+		gitIdentity(t.Context(), filepath.Join(base, workspace))
+		if _, err := os.Lstat(ran); err == nil {
+			t.Fatalf("in %s it was run", workspace)
+		}
+	}
+	// The control: from another folder it is.
+	gitIdentity(t.Context(), t.TempDir())
+	if _, err := os.Lstat(ran); err != nil {
+		t.Errorf("control: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -83,31 +84,48 @@ func (e *env) mounts(list []string, host hostpath.Host) (mounts []hostpath.Mount
 }
 
 // strictWorkspace is what --strict-workspace makes of what was found.
-type strictWorkspace struct{ n int }
+type strictWorkspace struct {
+	n      int
+	partly bool
+}
 
 func (s *strictWorkspace) Error() string {
+	if s.n == 0 {
+		return "the folder has more in it than could be looked through, and --strict-workspace is set"
+	}
 	return fmt.Sprintf("%s that your tools would execute came out of the box, and --strict-workspace is set", count(s.n, "file"))
 }
 func (s *strictWorkspace) Hint() string {
+	if s.n == 0 {
+		return "run av in a smaller folder, or look at what is new in it (`git status --ignored`) before you use it"
+	}
 	return "look at what is named above, and remove it or put it back (`git diff`, `git checkout`) before you use the folder"
 }
 
 // foundInWorkspace tells what a box has left that the host's tools would execute.
-func (e *env) foundInWorkspace(ctx context.Context, f workspaceFlags, found []runner.Found) error {
-	n := 0
-	for _, one := range found {
-		for _, line := range describeFound(one, f.strict) {
-			e.tell("%s", line)
-		}
-		n += len(one.Created) + len(one.Changed) + len(one.Removed)
+func (e *env) foundInWorkspace(ctx context.Context, f workspaceFlags, run string, found []runner.Found) error {
+	var s strictWorkspace
+	here, _ := os.Getwd()
+	if real, err := filepath.EvalSymlinks(here); err == nil {
+		here = real
 	}
-	if !f.strict || n == 0 {
+	var lines []string
+	for _, one := range found {
+		lines = append(lines, describeFound(one, here, f.strict)...)
+		s.n += len(one.Created) + len(one.Changed) + len(one.Removed)
+		s.partly = s.partly || one.Partly
+	}
+	if err := e.warn(run, lines); err != nil {
+		return err
+	}
+	// What was not looked at may be what an agent has hidden behind much else.
+	if !f.strict || s.n == 0 && !s.partly {
 		return nil
 	}
 	if err := e.offerToRemove(ctx, found); err != nil {
 		return err
 	}
-	return &strictWorkspace{n}
+	return &s
 }
 
 // offerToRemove asks, where somebody can answer, whether to remove what was created. What was
@@ -148,8 +166,18 @@ func removeCreated(f runner.Found) (left []string, err error) {
 // maxNamed is how many files of each kind are named at the end of a run.
 const maxNamed = 20
 
-// describeFound says what became of a folder's protected files, a line for each kind.
-func describeFound(f runner.Found, built bool) (lines []string) {
+// describeFound says what became of a folder's protected files, a line for each kind. Those
+// of a folder that is not the one we are in, such as a worktree's repository, are named in full.
+func describeFound(f runner.Found, here string, built bool) (lines []string) {
+	few := func(names []string) string {
+		if f.Folder != here {
+			names = slices.Clone(names)
+			for i := range names {
+				names[i] = filepath.Join(f.Folder, names[i])
+			}
+		}
+		return fewOf(names)
+	}
 	for _, kind := range []struct {
 		names []string
 		what  string
@@ -161,10 +189,10 @@ func describeFound(f runner.Found, built bool) (lines []string) {
 		if len(kind.names) == 1 {
 			verb = "was"
 		}
-		lines = append(lines, fmt.Sprintf("warning: %s that your tools would execute %s %s: %s", count(len(kind.names), "file"), verb, kind.what, fewOf(kind.names)))
+		lines = append(lines, fmt.Sprintf("warning: %s that your tools would execute %s %s: %s", count(len(kind.names), "file"), verb, kind.what, few(kind.names)))
 	}
 	if built && len(f.Built) > 0 {
-		lines = append(lines, "besides, what runs when you build or test was changed: "+fewOf(f.Built))
+		lines = append(lines, "besides, what runs when you build or test was changed: "+few(f.Built))
 	}
 	if f.Partly {
 		lines = append(lines, "warning: "+f.Folder+" has more in it than av looks through: other files that your tools would execute may have been changed")

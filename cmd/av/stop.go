@@ -44,6 +44,7 @@ networks and walls of the runs are gone.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			defer e.tellKept()
 			if timeout < 0 {
 				return withHint(fmt.Errorf("--timeout %v lies in the past", timeout), "it takes a duration, such as 30s; 0s kills at once")
 			}

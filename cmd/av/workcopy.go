@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -140,8 +141,11 @@ func (e *env) listCopies(asJSON bool) error {
 	for _, made := range copies {
 		alive := slices.ContainsFunc(live, func(n netiso.Note) bool { return n.Run == made.Run })
 		state := "ended"
-		if alive {
+		switch {
+		case alive:
 			state = "alive"
+		case made.Broken != nil:
+			state = "unreadable"
 		}
 		list = append(list, copyLine{made.Run, made.Made, alive, made.Command, made.Folder, made.Tree()})
 		rows = append(rows, []string{made.Run, at(made.Made), state, made.Command, made.Folder})
@@ -197,6 +201,9 @@ func (e *env) apply(ctx context.Context, run string, choice workcopy.Choice) err
 	plan, err := made.PlanApply(ctx, choice)
 	if err != nil {
 		return err
+	}
+	for _, left := range plan.Interrupted {
+		e.tell("warning: an `av apply` to this folder was interrupted: %s holds what it had replaced; take out of it what you miss, and remove it", filepath.Join(made.Folder, left))
 	}
 	if err := made.Apply(ctx, plan); err != nil {
 		return err

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,12 +48,79 @@ func TestFoundFilesAreNamedUpToACeiling(t *testing.T) {
 	}
 	f := runner.Found{Folder: "/w", Report: protect.Report{Created: []string{".envrc"}, Changed: []string{"a", "b"}, Built: []string{"Makefile"}, Partly: true}}
 	for built, want := range map[bool]int{false: 3, true: 4} {
-		lines := describeFound(f, built)
+		lines := describeFound(f, "/w", built)
 		if len(lines) != want || lines[0] != "warning: 1 file that your tools would execute was created: .envrc" || lines[1] != "warning: 2 files that your tools would execute were changed: a, b" {
 			t.Errorf("%q", lines)
 		}
 	}
+	// The repository of a worktree is another folder than the one that we are in.
+	if lines := describeFound(f, "/elsewhere", false); !strings.HasSuffix(lines[0], ": /w/.envrc") || !strings.HasSuffix(lines[1], ": /w/a, /w/b") {
+		t.Errorf("%q", lines)
+	}
 }
+
+// An agent that makes more than av looks through hides the rest.
+func TestStrictWorkspaceFailsByWhatCouldNotBeLookedAt(t *testing.T) {
+	for name, c := range map[string]struct {
+		strict bool
+		report protect.Report
+		want   string
+	}{
+		"nothing":              {true, protect.Report{}, ""},
+		"only what is built":   {true, protect.Report{Built: []string{"Makefile"}}, ""},
+		"a file":               {true, protect.Report{Created: []string{".envrc"}, Partly: true}, "1 file that your tools would execute came out"},
+		"too much":             {true, protect.Report{Partly: true}, "more in it than could be looked through"},
+		"too much, not strict": {false, protect.Report{Created: []string{".envrc"}, Partly: true}, ""},
+	} {
+		var errs bytes.Buffer
+		e := &env{stderr: &errs, stdin: os.Stdin, home: t.TempDir()}
+		err := e.foundInWorkspace(t.Context(), workspaceFlags{strict: c.strict}, "0000000a", []runner.Found{{Folder: "/w", Report: c.report}})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A run in the background ends while nobody is attached, or a terminal is closed before.
+func TestWhatWasFoundIsKeptUntilSomebodyWasTold(t *testing.T) {
+	found := []runner.Found{{Folder: "/w", Report: protect.Report{Created: []string{"x\nav: hint: forged\x1b]52;c;x\a", ".envrc"}}}}
+	for name, c := range map[string]struct {
+		stderr     io.Writer
+		background *background
+		kept       bool
+	}{
+		"a terminal":      {&bytes.Buffer{}, nil, false},
+		"a closed one":    {closedTerminal{}, nil, true},
+		"the background":  {&bytes.Buffer{}, &background{}, true},
+		"nothing to tell": {&bytes.Buffer{}, &background{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list := found
+			if name == "nothing to tell" {
+				list = nil
+			}
+			e := &env{stderr: c.stderr, stdin: os.Stdin, home: t.TempDir(), background: c.background}
+			if err := e.foundInWorkspace(t.Context(), workspaceFlags{}, "0000000a", list); err != nil {
+				t.Fatal(err)
+			}
+			var errs bytes.Buffer
+			later := &env{stderr: &errs, home: e.home}
+			later.tellKept()
+			if told := strings.Contains(errs.String(), "run 0000000a has ended: warning: 2 files") && strings.Contains(errs.String(), "/w/.envrc"); told != c.kept || strings.Count(errs.String(), "\n") > 1 || strings.Contains(errs.String(), "\x1b") {
+				t.Errorf("%q", errs.String())
+			}
+			errs.Reset()
+			later.tellKept()
+			if errs.Len() > 0 {
+				t.Errorf("once more: %q", errs.String())
+			}
+		})
+	}
+}
+
+type closedTerminal struct{}
+
+func (closedTerminal) Write([]byte) (int, error) { return 0, syscall.EIO }
 
 func TestKeptCopyIsNotPrunedUnlessItIsOld(t *testing.T) {
 	home, dir := t.TempDir(), t.TempDir()
@@ -69,6 +138,14 @@ func TestKeptCopyIsNotPrunedUnlessItIsOld(t *testing.T) {
 		}
 	}
 	if err := os.MkdirAll(filepath.Join(workcopy.Dir(home), "0000000c", "tree"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// That of another av, which this one cannot read, is no less somebody's work.
+	other := filepath.Join(workcopy.Dir(home), "0000000d")
+	if err := os.MkdirAll(filepath.Join(other, "tree"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(other, "base"), []byte("another format"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	lease, err := netiso.Hold(home, "0000000b")
@@ -89,7 +166,7 @@ func TestKeptCopyIsNotPrunedUnlessItIsOld(t *testing.T) {
 	if got := pruned(time.Hour, false); got != "0000000c " {
 		t.Errorf("pruned %q", got)
 	}
-	if got := pruned(time.Nanosecond, false); got != "0000000a " {
+	if got := pruned(time.Nanosecond, false); got != "0000000a 0000000d " {
 		t.Errorf("pruned %q: one is alive", got)
 	}
 	if err := lease.Release(); err != nil {

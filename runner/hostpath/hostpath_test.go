@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,26 @@ func TestPathThatGivesMoreThanItsFilesIsRefused(t *testing.T) {
 		err := h.Judge(Mount, real)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", real, err, want)
+		}
+	}
+}
+
+// Root, by sudo in somebody's home for one, has another HOME than the one that it is in.
+func TestKeysOfOtherUsersStayOutOfTheBox(t *testing.T) {
+	base := t.TempDir()
+	for _, name := range []string{"alice/.ssh", "alice/project", "www/html"} {
+		if err := os.MkdirAll(filepath.Join(base, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	passwd := "root:x:0:0:root:/root:/bin/bash\nnobody:x:1:1::/:/x\nalice:x:1000:1000:Alice,,,:" + base + "/alice:/bin/sh\nwww:x:33:33:www:" + base + "/www/:/usr/sbin/nologin\nbroken\nrel:x:1:1::home:/x\n"
+	h := Host{AVHome: "/home/me/.av", Others: homesIn(passwd)}
+	if want := []string{"/root", base + "/alice", base + "/www"}; !slices.Equal(h.Others, want) {
+		t.Fatalf("%v, want %v", h.Others, want)
+	}
+	for name, sound := range map[string]bool{"alice": false, "": false, "alice/.ssh": false, "alice/project": true, "www": true, "www/html": true} {
+		if err := h.Judge(Workspace, filepath.Join(base, name)); (err == nil) != sound {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package hostpath
 
 import (
 	"fmt"
+	"os"
 	"os/user"
 	"path"
 	"path/filepath"
@@ -43,7 +44,8 @@ var agentVariables = []string{
 // Host is what there is on this machine to keep out of a box.
 type Host struct {
 	AVHome  string   // with the vault
-	Homes   []string // of users, where keys lie
+	Homes   []string // of whoever runs av and of root, where keys may come to lie
+	Others  []string // homes of the other users, where keys may be: root can put any folder into a box
 	Sockets []string // of engines and agents
 }
 
@@ -57,10 +59,23 @@ func ThisHost(avHome string, getenv func(string) string) Host {
 	if u, err := user.Current(); err == nil {
 		h.Homes = append(h.Homes, u.HomeDir)
 	}
+	if users, err := os.ReadFile("/etc/passwd"); err == nil {
+		h.Others = homesIn(string(users))
+	}
 	for _, name := range agentVariables {
 		h.addSocket(getenv(name))
 	}
 	return h
+}
+
+// homesIn gives the homes that a passwd file names, but for the root folder, which is no one's.
+func homesIn(passwd string) (homes []string) {
+	for line := range strings.Lines(passwd) {
+		if f := strings.Split(line, ":"); len(f) >= 7 && filepath.IsAbs(f[5]) && filepath.Clean(f[5]) != "/" {
+			homes = append(homes, filepath.Clean(f[5]))
+		}
+	}
+	return homes
 }
 
 // With adds av's home and the engine's address, as in DOCKER_HOST.
@@ -109,6 +124,12 @@ func (h Host) Judge(what, real string) error {
 		for _, home := range h.Homes {
 			if Meet(real, filepath.Join(home, secret)) {
 				return refuse("%s would put %s into the box, where keys and passwords are kept", real, filepath.Join(home, secret))
+			}
+		}
+		for _, home := range h.Others {
+			at := filepath.Join(home, secret)
+			if _, err := os.Lstat(at); err == nil && Meet(real, at) {
+				return refuse("%s would put %s into the box, where another user's keys and passwords are kept", real, at)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package nofollow
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 
@@ -49,15 +50,33 @@ func (d *Dir) Rmdir(name string) error {
 	return d.in("rmdir", name, func(at int, base string) error { return unix.Unlinkat(at, base, unix.AT_REMOVEDIR) })
 }
 
-// Chmod sets the mode of a folder below d, which must not be a link.
+// Exchange lets what is at two names below d take each other's place, in one step: at no moment
+// is one of the two missing. It fails with ErrExchange where a file system cannot do that.
+func (d *Dir) Exchange(one, other string) error {
+	return d.in("exchange", one, func(at int, base string) error {
+		return d.in("exchange", other, func(there int, name string) error {
+			err := exchange(at, base, there, name)
+			if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
+				err = ErrExchange
+			}
+			return err
+		})
+	})
+}
+
+// ErrExchange says that a file system has no way to exchange two files in one step.
+var ErrExchange = errors.New("the file system cannot exchange two files")
+
+// Chmod sets the mode of a folder below d, which must not be a link. It may be one that nobody
+// can read or enter.
 func (d *Dir) Chmod(name string, perm fs.FileMode) error {
-	dir, err := d.Dir(name)
+	parent, base, err := d.parent(name)
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	if err := unix.Fchmod(dir.fd, uint32(perm.Perm())); err != nil {
-		return &fs.PathError{Op: "chmod", Path: name, Err: err}
+	defer parent.Close()
+	if err := chmod(parent, base, uint32(perm.Perm())); err != nil {
+		return failed("chmod", name, err)
 	}
 	return nil
 }
@@ -84,7 +103,7 @@ func (d *Dir) in(op, name string, do func(at int, base string) error) error {
 	}
 	defer parent.Close()
 	if err := do(parent.fd, base); err != nil {
-		return &fs.PathError{Op: op, Path: name, Err: err}
+		return failed(op, name, err)
 	}
 	return nil
 }

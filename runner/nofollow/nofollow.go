@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,7 +54,7 @@ func (i Info) Same(o Info) bool { return i.Dev == o.Dev && i.Ino == o.Ino }
 func Open(path string) (*Dir, error) {
 	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_RDONLY, 0) })
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, failed("open", path, err)
 	}
 	return &Dir{fd}, nil
 }
@@ -65,7 +67,7 @@ func Walk(path string) (*Dir, error) {
 	}
 	fd, err := retry(func() (int, error) { return unix.Open("/", unix.O_DIRECTORY|unix.O_CLOEXEC|passOnly, 0) })
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: "/", Err: err}
+		return nil, failed("open", "/", err)
 	}
 	root := &Dir{fd}
 	if path == "/" {
@@ -100,11 +102,11 @@ func (d *Dir) pass(name string) (*Dir, error) {
 		}
 		if !plain(part) {
 			at.Close()
-			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+			return nil, failed("open", name, fs.ErrInvalid)
 		}
-		next, failed := at.open(part, passOnly)
+		next, err2 := at.open(part, passOnly)
 		at.Close()
-		at, err = next, failed
+		at, err = next, err2
 	}
 	return at, err
 }
@@ -118,9 +120,9 @@ func (d *Dir) open(name string, flags int) (*Dir, error) {
 	})
 	switch {
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
-		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrLink}
+		return nil, failed("open", name, ErrLink)
 	case err != nil:
-		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		return nil, failed("open", name, err)
 	}
 	return &Dir{fd}, nil
 }
@@ -132,7 +134,7 @@ func (d *Dir) parent(name string) (*Dir, string, error) {
 		at, base = name[:i], name[i+1:]
 	}
 	if !plain(base) {
-		return nil, "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+		return nil, "", failed("open", name, fs.ErrInvalid)
 	}
 	if at == "" {
 		parent, err := d.open(".", passOnly)
@@ -160,7 +162,7 @@ func (d *Dir) Lstat(name string) (Info, error) {
 	defer parent.Close()
 	var st unix.Stat_t
 	if err := unix.Fstatat(parent.fd, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return Info{}, &fs.PathError{Op: "lstat", Path: name, Err: err}
+		return Info{}, failed("lstat", name, err)
 	}
 	return info(&st), nil
 }
@@ -198,17 +200,17 @@ func (d *Dir) Open(name string) (*os.File, Info, error) {
 		if errors.Is(err, unix.ELOOP) {
 			err = ErrLink
 		}
-		return nil, Info{}, &fs.PathError{Op: "open", Path: name, Err: err}
+		return nil, Info{}, failed("open", name, err)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		unix.Close(fd)
-		return nil, Info{}, &fs.PathError{Op: "stat", Path: name, Err: err}
+		return nil, Info{}, failed("stat", name, err)
 	}
 	found := info(&st)
 	if found.Kind != File {
 		unix.Close(fd)
-		return nil, found, &fs.PathError{Op: "open", Path: name, Err: errors.New("it is no regular file")}
+		return nil, found, failed("open", name, errors.New("it is no regular file"))
 	}
 	return os.NewFile(uintptr(fd), name), found, nil
 }
@@ -226,7 +228,7 @@ func (d *Dir) Readlink(name string) (string, error) {
 	target := make([]byte, maxLink)
 	n, err := unix.Readlinkat(parent.fd, base, target)
 	if err != nil {
-		return "", &fs.PathError{Op: "readlink", Path: name, Err: err}
+		return "", failed("readlink", name, err)
 	}
 	return string(target[:n]), nil
 }
@@ -272,6 +274,20 @@ func kindOf(m fs.FileMode) Kind {
 		return Socket
 	}
 	return Other
+}
+
+// failed is what went wrong with a name. Whoever may write in a folder chooses the names in
+// it, and one with a line break would add a line of its own to what is told.
+func failed(op, name string, err error) error {
+	return &fs.PathError{Op: op, Path: Shown(name), Err: err}
+}
+
+// Shown is a name as it stands in a line of text, in quotes where it would not stay in it.
+func Shown(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) || r == '"' || r == utf8.RuneError }) {
+		return strconv.QuoteToASCII(name)
+	}
+	return name
 }
 
 // retry is for calls that a signal can interrupt.

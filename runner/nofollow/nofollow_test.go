@@ -170,3 +170,21 @@ func TestLinkIsReadWhole(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(target), err)
 	}
 }
+
+func TestErrorsStayInTheirLine(t *testing.T) {
+	dir, _ := tree(t)
+	d, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	const name = "x\nav: hint: forged"
+	_, _, opened := d.Open(name)
+	_, listed := d.Dir(name)
+	_, looked := d.Lstat(name + "/y")
+	for _, err := range []error{opened, listed, looked, d.Remove(name), d.Chmod(name, 0o700)} {
+		if err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v", err)
+		}
+	}
+}

@@ -15,7 +15,8 @@ type Report struct {
 	// Partly: a ceiling was met, and there may be more.
 	Partly bool
 
-	after map[string]string
+	created []string // as they are kept in after
+	after   map[string]string
 }
 
 // Empty tells whether there is nothing to say.
@@ -43,7 +44,11 @@ func Compare(before, after Seen) Report {
 			r.Built = append(r.Built, name)
 		}
 	}
+	r.created = slices.Clone(r.Created)
 	for _, list := range [][]string{r.Created, r.Changed, r.Removed, r.Built} {
+		for i, name := range list {
+			list[i] = strings.ReplaceAll(name, behind, " -> ")
+		}
 		slices.Sort(list)
 	}
 	return r
@@ -52,8 +57,8 @@ func Compare(before, after Seen) Report {
 // Remove removes what was created, as long as it is what was seen. It gives what is left.
 func Remove(root *nofollow.Dir, path string, r Report) (left []string) {
 	l := looker{root: root, path: path}
-	for _, name := range r.Created {
-		if strings.Contains(name, " -> ") {
+	for _, name := range slices.Sorted(slices.Values(r.created)) {
+		if strings.Contains(name, behind) {
 			continue // what a link leads to is no file of ours; the link goes
 		}
 		now := map[string]string{}

@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/av-project/av/runner/nofollow"
 )
 
 const (
-	// maxFiles and maxBytes are what is read of all protected paths of a workspace.
+	// maxFiles, folders among them, and maxBytes are what is read of all protected paths of a
+	// workspace.
 	maxFiles = 5000
 	maxBytes = 64 << 20
 	// maxHops is how many links are followed one after another, inside the workspace.
@@ -37,37 +38,48 @@ type Seen struct {
 	Partly bool
 }
 
+// Paths gives where all that was seen lies: of a link, both it and what it leads to.
+func (s Seen) Paths() map[string]bool {
+	paths := map[string]bool{}
+	for name := range s.Files {
+		paths[name[strings.LastIndex(name, behind)+1:]] = true
+	}
+	for _, name := range s.Closed {
+		paths[name] = true
+	}
+	return paths
+}
+
 // Look looks at a workspace. path is where it lies on the host: a link that leads into
 // it is read as what it leads to.
 func Look(root *nofollow.Dir, path string) Seen {
 	l := looker{root: root, path: path, seen: Seen{Files: map[string]string{}, Built: map[string]string{}}}
-	at := find(root)
-	l.seen.Partly = at.partly
-	for _, dir := range at.projects {
-		l.apply(dir, Project)
-		l.built(dir)
-	}
-	for _, dir := range at.gitFolders {
-		l.apply(dir, GitFolder)
-		if dir != "" {
-			l.seen.Pinned = append(l.seen.Pinned, parents(dir)...)
-		}
-	}
-	return l.seen
+	return l.look(find(root, path))
 }
 
 // LookGit looks at a git folder that lies outside of any workspace.
 func LookGit(root *nofollow.Dir, path string) Seen {
 	l := looker{root: root, path: path, seen: Seen{Files: map[string]string{}}}
-	var at places
-	at.addGitFolder(root, "")
+	at := places{root: root, top: path}
+	at.addGitFolder("")
+	return l.look(at)
+}
+
+func (l *looker) look(at places) Seen {
 	l.seen.Partly = at.partly
 	for _, dir := range at.gitFolders {
 		l.apply(dir, GitFolder)
+		l.configured(dir)
 		if dir != "" {
 			l.seen.Pinned = append(l.seen.Pinned, parents(dir)...)
 		}
 	}
+	for _, dir := range at.projects {
+		l.apply(dir, Project)
+		l.built(dir)
+	}
+	// Of more than can be closed, the nearest are, and of those git's first.
+	slices.SortStableFunc(l.seen.Closed, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
 	return l.seen
 }
 
@@ -89,21 +101,26 @@ func parents(gitFolder string) (list []string) {
 }
 
 type looker struct {
-	root  *nofollow.Dir
-	path  string
-	seen  Seen
-	files int
-	bytes int64
+	root   *nofollow.Dir
+	path   string
+	seen   Seen
+	files  int // and folders
+	bytes  int64
+	listed *listed
 }
 
 func (l *looker) apply(dir string, patterns []Pattern) {
 	for _, p := range patterns {
-		paths, more := expand(l.root, dir, p.Path)
+		paths, more := l.expand(dir, p.Path)
 		l.seen.Partly = l.seen.Partly || more
 		for _, name := range paths {
 			k := kind(l.root, name)
-			if p.Path == ".git" && k == nofollow.Folder {
-				continue // it is looked at as a git folder
+			if p.Path == ".git" && (k == nofollow.Folder || k == nofollow.Link) {
+				// What it is, or leads to, is looked at as a git folder.
+				if target, err := l.root.Readlink(name); err == nil {
+					l.seen.Files[name] = linkTo(target)
+				}
+				continue
 			}
 			// A link cannot be closed: the engine would mount what it leads to.
 			if !p.Watched && (k == nofollow.File || k == nofollow.Folder) {
@@ -116,7 +133,7 @@ func (l *looker) apply(dir string, patterns []Pattern) {
 
 func (l *looker) built(dir string) {
 	for _, p := range Built {
-		paths, _ := expand(l.root, dir, p.Path)
+		paths, _ := l.expand(dir, p.Path)
 		for _, name := range paths {
 			l.add(name, name, l.seen.Built, 0, 0)
 		}
@@ -133,6 +150,7 @@ func (l *looker) add(at, name string, into map[string]string, depth, hops int) {
 		l.seen.Partly = true
 		into[name] = unread
 	case i.Kind == nofollow.Folder:
+		l.files++
 		names, more := list(l.root, at)
 		if more {
 			l.seen.Partly = true
@@ -153,6 +171,12 @@ func (l *looker) add(at, name string, into map[string]string, depth, hops int) {
 	}
 }
 
+// behind stands between a link's name and what it leads to. No name has it in it, so none can
+// be taken for what lies behind a link.
+const behind = "\x00"
+
+func linkTo(target string) string { return "link to " + target }
+
 // link notes where a link leads, and what is there if that lies in the workspace: the
 // tool that executes it follows the link.
 func (l *looker) link(at, name string, into map[string]string, depth, hops int) {
@@ -161,20 +185,12 @@ func (l *looker) link(at, name string, into map[string]string, depth, hops int) 
 		into[name] = unread
 		return
 	}
-	into[name] = "link to " + target
-	to := path.Join(path.Dir(at), target)
-	if path.IsAbs(target) {
-		rel, err := filepath.Rel(l.path, target)
-		if err != nil {
-			return
-		}
-		to = rel
-	}
-	if to == "." || to == ".." || strings.HasPrefix(to, "../") || hops >= maxHops {
+	into[name] = linkTo(target)
+	if hops >= maxHops {
 		return
 	}
-	if kind(l.root, to) != none {
-		l.add(to, name+" -> "+to, into, depth+1, hops+1)
+	if to, ok := resolve(l.root, l.path, dirOf(at), target); ok && to != "" {
+		l.add(to, name+behind+to, into, depth+1, hops+1)
 	}
 }
 

@@ -208,7 +208,7 @@ func TestPathsThatAreProtectedAnywhere(t *testing.T) {
 	for name, want := range map[string]bool{
 		".envrc": true, "a/b/.envrc": true, ".vscode/tasks.json": true, "x/.vscode/a/b": true, ".git/objects/x": true, "sub/.git": true, ".github/workflows/x.yml": true,
 		".claude/settings.local.json": true, "my.code-workspace": true, ".cargo/config.toml": true,
-		"src/main.go": false, ".github/CODEOWNERS": false, ".claude/skills/x": false, "workflows/x.yml": false, "envrc": false, ".gitignore": false, "Makefile": false,
+		"src/main.go": false, ".github/CODEOWNERS": false, ".claude/skills/x/SKILL.md": true, ".claude/plans/x": false, "workflows/x.yml": false, "envrc": false, ".gitignore": false, "Makefile": false,
 	} {
 		if Covers(name) != want {
 			t.Errorf("%s: %t", name, !want)
@@ -270,13 +270,15 @@ func TestLookMeetsItsCeilings(t *testing.T) {
 		add      func(t *testing.T, dir string, from, to int)
 		at, over int
 	}{
-		"folders":      {folders, maxFolders - 1, maxFolders},
+		"folders":      {folders(""), maxFolders - 11, maxFolders - 10},
 		"names":        {files(""), maxListed, maxListed + 1},
-		"files":        {files(".vscode/"), maxFiles, maxFiles + 1},
+		"files":        {files(".vscode/"), maxFiles - 1, maxFiles},
 		"bytes":        {sized, maxBytes, maxBytes + 1},
 		"repositories": {repositories, maxRepositories/2 - 1, maxRepositories/2 + 1},
 		"below":        {deep(".vscode/"), maxBelow - 1, maxBelow},
 		"modules":      {deep(".git/modules/"), maxDepth, maxDepth + 1},
+		"submodules":   {folders(".git/modules/"), maxFolders - 11, maxFolders - 10},
+		"config":       {config, maxConfig, maxConfig + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -310,7 +312,7 @@ func TestLookMeetsItsCeilings(t *testing.T) {
 		must(t, os.Symlink(fmt.Sprint("l", maxHops-1), dir+"/.nvimrc"))
 		reached := func(name string) bool {
 			for file := range look(t, dir).Files {
-				if strings.HasPrefix(file, name) && strings.HasSuffix(file, "-> end") {
+				if strings.HasPrefix(file, name) && strings.HasSuffix(file, behind+"end") {
 					return true
 				}
 			}
@@ -322,10 +324,16 @@ func TestLookMeetsItsCeilings(t *testing.T) {
 	})
 }
 
-func folders(t *testing.T, dir string, from, to int) {
-	for i := from; i < to; i++ {
-		must(t, os.Mkdir(filepath.Join(dir, fmt.Sprint(i)), 0o755))
+func folders(in string) func(t *testing.T, dir string, from, to int) {
+	return func(t *testing.T, dir string, from, to int) {
+		for i := from; i < to; i++ {
+			must(t, os.MkdirAll(fmt.Sprint(dir, "/", in, i%10, "/", i), 0o755))
+		}
 	}
+}
+
+func config(t *testing.T, dir string, _, to int) {
+	write(t, dir, map[string]string{".git/config": strings.Repeat("#", to)})
 }
 
 func files(in string) func(t *testing.T, dir string, from, to int) {

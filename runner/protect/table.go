@@ -18,29 +18,54 @@ type Pattern struct {
 // Project is what is looked for in the workspace and in the folders below it.
 var Project = []Pattern{
 	{Path: ".git", Why: "as a file it names the folder that git takes its configuration from"},
-	{Path: ".envrc", Why: "direnv runs it when the folder is entered"},
-	{Path: "mise.toml", Why: "mise runs its hooks when the folder is entered"},
-	{Path: ".mise.toml", Why: "the same"},
+	{Path: ".githooks", Why: "where hooks are kept that git is told to run"},
+	{Path: ".envrc*", Why: "direnv runs it when the folder is entered, and what it takes in"},
+	{Path: "mise*.toml", Why: "mise runs its hooks when the folder is entered"},
+	{Path: ".mise*", Why: "the same"},
+	{Path: ".config/mise*", Why: "the same"},
 	{Path: ".vscode", Why: "tasks that run when the folder is opened, paths of programs, launch configurations"},
 	{Path: "*.code-workspace", Why: "the same settings in a file"},
 	{Path: ".idea", Why: "run configurations and file watchers of JetBrains' editors"},
+	{Path: ".run", Why: "run configurations of JetBrains' editors"},
+	{Path: ".fleet", Why: "the same"},
 	{Path: ".zed", Why: "tasks and language servers of Zed"},
+	{Path: ".helix", Why: "language servers that Helix starts"},
+	{Path: "*.sublime-project", Why: "programs that Sublime Text starts"},
 	{Path: ".exrc", Why: "vi reads commands from it"},
+	{Path: ".vimrc", Why: "the same"},
 	{Path: ".nvim.lua", Why: "Neovim runs it"},
 	{Path: ".nvimrc", Why: "the same"},
-	{Path: ".dir-locals.el", Why: "Emacs evaluates it"},
+	{Path: ".dir-locals*.el", Why: "Emacs evaluates it"},
 	{Path: ".gdbinit", Why: "gdb runs it"},
+	{Path: ".lldbinit", Why: "lldb runs it"},
+	{Path: ".pdbrc", Why: "Python's debugger runs it"},
+	{Path: ".irbrc", Why: "Ruby's shell runs it"},
+	{Path: ".pryrc", Why: "the same"},
+	{Path: ".Rprofile", Why: "R runs it"},
+	{Path: ".ghci", Why: "ghci runs it"},
 	{Path: ".devcontainer", Why: "commands that run on the host, and mounts of a container that an editor starts"},
 	{Path: ".devcontainer.json", Why: "the same"},
 	{Path: ".github/workflows", Why: "runs on the next push, with the repository's secrets"},
 	{Path: ".github/actions", Why: "the same"},
-	{Path: ".gitlab-ci.yml", Why: "the same"},
+	{Path: ".github/hooks", Why: "hooks of Copilot"},
+	{Path: ".gitlab-ci.yml", Why: "runs on the next push, with the repository's secrets"},
 	{Path: ".circleci", Why: "the same"},
 	{Path: ".forgejo/workflows", Why: "the same"},
 	{Path: ".gitea/workflows", Why: "the same"},
 	{Path: ".woodpecker", Why: "the same"},
+	{Path: ".woodpecker.y*ml", Why: "the same"},
+	{Path: ".buildkite", Why: "the same"},
+	{Path: ".drone.yml", Why: "the same"},
+	{Path: ".travis.yml", Why: "the same"},
+	{Path: "azure-pipelines*.yml", Why: "the same"},
+	{Path: "bitbucket-pipelines.yml", Why: "the same"},
+	{Path: "Jenkinsfile", Why: "the same"},
 	{Path: ".claude/settings*.json", Why: "hooks and permissions of Claude Code on the host"},
 	{Path: ".claude/hooks", Why: "what those hooks run"},
+	{Path: ".claude/commands", Why: "commands, skills and agents of Claude Code may bring hooks, permissions and shell commands of their own"},
+	{Path: ".claude/skills", Why: "the same"},
+	{Path: ".claude/agents", Why: "the same"},
+	{Path: ".claude/plugins", Why: "the same"},
 	{Path: ".mcp.json", Why: "programs that coding agents start"},
 	{Path: ".cursor", Why: "hooks, and programs that Cursor starts"},
 	{Path: ".codex", Why: "programs that Codex starts, and what it may do unasked"},
@@ -49,6 +74,13 @@ var Project = []Pattern{
 	{Path: "opencode.json*", Why: "programs that opencode starts"},
 	{Path: ".aider.conf.yml", Why: "commands that aider runs"},
 	{Path: ".continue", Why: "programs that Continue starts"},
+	{Path: ".amp", Why: "the same of Amp"},
+	{Path: ".kiro", Why: "hooks, and programs that Kiro starts"},
+	{Path: ".roo", Why: "programs that Roo Code starts"},
+	{Path: ".clinerules/hooks", Why: "hooks of Cline"},
+	{Path: ".crush.json", Why: "programs that Crush starts"},
+	{Path: "crush.json", Why: "the same"},
+	{Path: ".qwen", Why: "the same of Qwen Code"},
 	{Path: ".windsurf", Why: "the same of Windsurf"},
 	{Path: ".npmrc", Why: "where npm fetches code from, and the shell that it runs scripts with"},
 	{Path: ".yarnrc*", Why: "the program that runs as yarn, and its plug-ins"},
@@ -57,10 +89,14 @@ var Project = []Pattern{
 	{Path: ".pnpmfile.*", Why: "pnpm runs it"},
 	{Path: "bunfig.toml", Why: "code that bun loads first"},
 	{Path: ".cargo/config*", Why: "programs that cargo runs in the place of rustc and the linker"},
+	{Path: "rust-toolchain*", Why: "the folder with the cargo and the rustc that are run"},
+	{Path: ".bundle/config", Why: "where bundler fetches code from"},
 	{Path: ".pre-commit-config.yaml", Why: "programs that run at each commit"},
 	{Path: ".husky", Why: "the same"},
-	{Path: "lefthook.yml", Why: "the same"},
-	{Path: ".lefthook.yml", Why: "the same"},
+	{Path: "lefthook*", Why: "the same"},
+	{Path: ".lefthook*", Why: "the same"},
+	{Path: ".overcommit.yml", Why: "the same"},
+	{Path: ".lintstagedrc*", Why: "the same"},
 	{Path: ".av.yaml", Why: "what av gives the next run"},
 }
 
@@ -85,14 +121,18 @@ var Built = []Pattern{
 	{Path: "conftest.py", Why: "pytest"}, {Path: "setup.py", Why: "pip"}, {Path: "pyproject.toml", Why: "pip"},
 	{Path: "build.rs", Why: "cargo"}, {Path: "CMakeLists.txt", Why: "cmake"}, {Path: "configure", Why: "configure"},
 	{Path: "build.gradle*", Why: "gradle"}, {Path: "gradlew", Why: "gradle"}, {Path: "mvnw", Why: "maven"}, {Path: "pom.xml", Why: "maven"},
-	{Path: "Dockerfile", Why: "docker build"}, {Path: "docker-compose.y*ml", Why: "docker compose"}, {Path: "compose.y*ml", Why: "docker compose"},
+	{Path: "Dockerfile", Why: "docker build"}, {Path: "docker-compose*.y*ml", Why: "docker compose"}, {Path: "compose*.y*ml", Why: "docker compose"},
+	{Path: ".env", Why: "docker compose, and editors for what they start"}, {Path: "flake.nix", Why: "nix"}, {Path: "Vagrantfile", Why: "vagrant"}, {Path: "Procfile", Why: "foreman"},
+	{Path: ".bazelrc", Why: "bazel"}, {Path: "tools/bazel", Why: "bazel"}, {Path: ".mvn/*", Why: "maven"}, {Path: "gradle/wrapper/*", Why: "gradle"},
+	{Path: "eslint.config.*", Why: "eslint, in editors too"}, {Path: ".eslintrc*", Why: "eslint"}, {Path: "prettier.config.*", Why: "prettier"}, {Path: ".prettierrc*", Why: "prettier"},
+	{Path: ".pnp.*", Why: "yarn"},
 }
 
 // Covers tells whether a path below a workspace, or a repository in it, is one that the
 // host's tools would execute. All of a git folder counts: what lies in it is git's.
 func Covers(name string) bool {
 	for at := name; at != "." && at != "/"; at = path.Dir(at) {
-		if path.Base(at) == ".git" {
+		if IsDotGit(path.Base(at)) {
 			return true
 		}
 		for _, p := range Project {
@@ -136,7 +176,7 @@ func LeadsTo(name string) bool {
 func CoversInGit(name string) bool {
 	for _, p := range GitFolder {
 		for at := name; at != "."; at = path.Dir(at) {
-			if at == p.Path {
+			if same(at, p.Path) {
 				return true
 			}
 		}

@@ -63,49 +63,62 @@ func (a *applier) run() error {
 			return context.Cause(a.ctx)
 		}
 		staged := fmt.Sprintf("%s/new-%d", a.stage, i)
-		switch c.Mine.Kind {
-		case nofollow.File:
-			sum, err := copyFile(a.from, c.Path, a.to, staged, c.Mine.Perm)
-			if err != nil {
-				return err
-			}
-			if sum != c.Mine.Sum {
-				return fmt.Errorf("%s in the copy changed while it was read", c.Path)
-			}
-		case nofollow.Link:
-			if err := a.to.Symlink(c.Mine.Link, staged); err != nil {
-				return err
-			}
-		default:
+		if !c.Mine.isThere() || c.Mine.Kind == nofollow.Folder && c.Base.Kind == nofollow.Folder {
 			continue
 		}
-		if os.Getuid() == 0 {
-			if err := a.to.Chown(staged, owner.UID, owner.GID); err != nil {
-				return err
-			}
+		if err := a.prepare(c, staged, owner); err != nil {
+			return err
 		}
 		ready[c.Path] = staged
 	}
 	// What goes, goes first and from below; what comes, comes from above.
 	for _, c := range slices.Backward(a.plan.Do) {
-		if c.Base.isThere() && c.Mine.Kind != c.Base.Kind {
+		if !c.Mine.isThere() {
 			if err := a.takeAway(c); err != nil {
 				return err
 			}
 		}
 	}
 	for _, c := range a.plan.Do {
-		if !c.Mine.isThere() {
-			continue
-		}
 		if a.ctx.Err() != nil {
 			return context.Cause(a.ctx)
 		}
-		if err := a.bring(c, ready[c.Path], owner); err != nil {
+		if err := a.bring(c, ready[c.Path]); err != nil {
 			return err
 		}
 	}
+	// A folder's own mode comes last: it may be one that lets nobody write.
+	for _, c := range slices.Backward(a.plan.Do) {
+		if c.Mine.Kind == nofollow.Folder && c.Mine.Perm&0o700 != 0o700 {
+			a.undo = append(a.undo, func() error { return a.to.Chmod(c.Path, c.Mine.Perm|0o700) })
+			if err := a.to.Chmod(c.Path, c.Mine.Perm); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+// prepare makes what comes to a path in the stage.
+func (a *applier) prepare(c Change, staged string, owner nofollow.Info) (err error) {
+	switch c.Mine.Kind {
+	case nofollow.File:
+		var sum string
+		sum, err = copyFile(a.ctx, a.from, c.Path, a.to, staged, c.Mine.Perm)
+		if err == nil && c.Mine.Sum != "" && sum != c.Mine.Sum {
+			err = fmt.Errorf("%s in the copy changed while it was read", nofollow.Shown(c.Path))
+		}
+	case nofollow.Link:
+		err = a.to.Symlink(c.Mine.Link, staged)
+	case nofollow.Folder:
+		if err = a.to.Mkdir(staged, 0o700); err == nil {
+			err = a.to.Chmod(staged, c.Mine.Perm|0o700)
+		}
+	}
+	if err == nil && os.Getuid() == 0 {
+		err = a.to.Chown(staged, owner.UID, owner.GID)
+	}
+	return err
 }
 
 // unchanged refuses a path that was changed since the plan was made.
@@ -113,7 +126,26 @@ func (a *applier) unchanged(name string) error {
 	planned := a.plan.theirs[name]
 	now, err := a.to.Lstat(name)
 	if err != nil || !now.Same(planned) || now.Kind != nofollow.Folder && !now.Changed.Equal(planned.Changed) {
-		return fmt.Errorf("%s changed just now", name)
+		return fmt.Errorf("%s changed just now", nofollow.Shown(name))
+	}
+	return nil
+}
+
+// taken refuses what was taken from a path, if it is not what was planned to be: it was changed
+// in the moment before.
+func (a *applier) taken(old string, c Change) error {
+	planned := a.plan.theirs[c.Path]
+	now, err := a.to.Lstat(old)
+	if err == nil && now.Kind == nofollow.Folder {
+		var left []string
+		if left, err = entries(a.to, old); err == nil && len(left) > 0 {
+			return fmt.Errorf("%s has more in it than was copied", nofollow.Shown(c.Path))
+		}
+	} else if err == nil && (now.Size != planned.Size || !now.Modified.Equal(planned.Modified)) {
+		err = fs.ErrExist
+	}
+	if err != nil || !now.Same(planned) {
+		return fmt.Errorf("%s changed just now", nofollow.Shown(c.Path))
 	}
 	return nil
 }
@@ -143,38 +175,53 @@ func (a *applier) takeAway(c Change) error {
 		return err
 	}
 	a.undo = append(a.undo, func() error { return a.to.Rename(old, a.to, c.Path) })
-	return nil
+	return a.taken(old, c)
 }
 
-// bring puts one path in its place.
-func (a *applier) bring(c Change, ready string, owner nofollow.Info) error {
-	if c.Mine.Kind == nofollow.Folder {
-		if c.Base.Kind == nofollow.Folder {
-			a.undo = append(a.undo, func() error { return a.to.Chmod(c.Path, c.Base.Perm) })
-			return a.to.Chmod(c.Path, c.Mine.Perm)
-		}
-		if err := a.to.Mkdir(c.Path, 0o700); err != nil {
-			return err
-		}
-		a.undo = append(a.undo, func() error { return a.to.Rmdir(c.Path) })
-		if os.Getuid() == 0 {
-			if err := a.to.Chown(c.Path, owner.UID, owner.GID); err != nil {
-				return err
-			}
-		}
+// bring puts what is ready for a path in its place.
+func (a *applier) bring(c Change, ready string) error {
+	switch {
+	case !c.Mine.isThere():
+		return nil
+	case c.Mine.Kind == nofollow.Folder && c.Base.Kind == nofollow.Folder:
+		a.undo = append(a.undo, func() error { return a.to.Chmod(c.Path, c.Base.Perm) })
 		return a.to.Chmod(c.Path, c.Mine.Perm|0o700)
+	case c.Base.isThere():
+		return a.replace(c, ready)
 	}
-	if c.Base.Kind == c.Mine.Kind {
+	if _, err := a.to.Lstat(c.Path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s came to be just now", nofollow.Shown(c.Path))
+	}
+	return a.put(c, ready)
+}
+
+// replace lets what is ready and what is at a path change places. It does so in one step where
+// it can: whenever av is killed, the owner has what was there or what is to be, and neither is
+// missing.
+func (a *applier) replace(c Change, ready string) error {
+	if err := a.unchanged(c.Path); err != nil {
+		return err
+	}
+	err := a.to.Exchange(ready, c.Path)
+	if errors.Is(err, nofollow.ErrExchange) {
 		if err := a.takeAway(c); err != nil {
 			return err
 		}
-	} else if _, err := a.to.Lstat(c.Path); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s came to be just now", c.Path)
+		return a.put(c, ready)
 	}
+	if err != nil {
+		return err
+	}
+	a.undo = append(a.undo, func() error { return a.to.Exchange(ready, c.Path) })
+	return a.taken(ready, c)
+}
+
+// put moves what is ready to a path where nothing is.
+func (a *applier) put(c Change, ready string) error {
 	if err := a.to.Rename(ready, a.to, c.Path); err != nil {
 		return err
 	}
-	a.undo = append(a.undo, func() error { return a.to.Remove(c.Path) })
+	a.undo = append(a.undo, func() error { return a.to.Rename(c.Path, a.to, ready) })
 	return nil
 }
 
@@ -185,22 +232,4 @@ func (a *applier) putBack() error {
 		failed = append(failed, step())
 	}
 	return errors.Join(failed...)
-}
-
-// remove removes a folder with what is in it, and follows no link.
-func remove(root *nofollow.Dir, name string) error {
-	names, err := entries(root, name)
-	if err != nil {
-		return err
-	}
-	var failed []error
-	for _, n := range names {
-		at := name + "/" + n
-		if i, err := root.Lstat(at); err == nil && i.Kind == nofollow.Folder {
-			failed = append(failed, remove(root, at))
-			continue
-		}
-		failed = append(failed, root.Remove(at))
-	}
-	return errors.Join(append(failed, root.Rmdir(name))...)
 }

@@ -1,6 +1,7 @@
 package workcopy
 
 import (
+	"crypto/rand"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 )
 
 const (
-	format   = 1
+	format   = 2
 	baseFile = "base"
 )
 
@@ -35,6 +36,11 @@ type Base struct {
 type Copy struct {
 	Dir string
 	Base
+	// Broken says why what was copied cannot be known: another av made the copy, perhaps. It
+	// holds somebody's work all the same.
+	Broken error
+
+	loaded bool // the tree, too
 }
 
 // Dir is where a home keeps its copies.
@@ -49,7 +55,10 @@ func (c *Copy) write() (err error) {
 	if err != nil {
 		return fmt.Errorf("note what was copied: %w", err)
 	}
-	err = errors.Join(gob.NewEncoder(f).Encode(c.Base), f.Close())
+	// The head comes first, for lists to read no more.
+	head, out := c.Base, gob.NewEncoder(f)
+	head.Tree = nil
+	err = errors.Join(out.Encode(head), out.Encode(c.Base.Tree), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), filepath.Join(c.Dir, baseFile))
 	}
@@ -59,34 +68,86 @@ func (c *Copy) write() (err error) {
 	return nil
 }
 
-// Remove removes the copy. An agent can leave folders that may not be entered; they are
-// opened first, and no link is followed to do so.
+// Remove removes the copy. What it was copied from goes first: with that and half of the tree
+// left, the other half would look as if the agent had removed it.
 func (c *Copy) Remove() error {
-	if err := os.RemoveAll(c.Dir); err == nil {
-		return nil
+	err := os.Remove(filepath.Join(c.Dir, baseFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	if root, err := nofollow.Open(c.Dir); err == nil {
-		enterable(root, "tree")
-		root.Close()
+	if err == nil {
+		var home *nofollow.Dir
+		if home, err = nofollow.Open(filepath.Dir(c.Dir)); err == nil {
+			err = errors.Join(remove(home, filepath.Base(c.Dir)), home.Close())
+		}
 	}
-	if err := os.RemoveAll(c.Dir); err != nil {
+	if err != nil {
 		return fmt.Errorf("remove the copy of run %s: %w", c.Run, err)
 	}
 	return nil
 }
 
-func enterable(root *nofollow.Dir, name string) {
-	i, err := root.Lstat(name)
-	if err != nil || i.Kind != nofollow.Folder {
-		return
-	}
-	_ = root.Chmod(name, 0o700)
-	names, err := entries(root, name)
+// maxAtOnce is how many names are listed at a time of what is removed.
+const maxAtOnce = 10_000
+
+// remove removes a folder below root with all that is in it. An agent can leave folders that
+// may not be entered, which are opened first, and folders in each other without end: what lies
+// in one is moved up before it goes, so that nothing lies deeper than that. No link is followed.
+func remove(root *nofollow.Dir, name string) error {
+	top, err := root.Dir(name)
 	if err != nil {
-		return
+		return err
 	}
-	for _, n := range names {
-		enterable(root, name+"/"+n)
+	defer top.Close()
+	for {
+		names, _, err := top.List(maxAtOnce)
+		if err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			return root.Rmdir(name)
+		}
+		for _, n := range names {
+			if n.Kind == nofollow.Folder {
+				err = moveUp(top, n.Name)
+			} else {
+				err = top.Remove(n.Name)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// moveUp removes a folder below root, whose own folders come to lie in root.
+func moveUp(root *nofollow.Dir, name string) error {
+	if err := root.Chmod(name, 0o700); err != nil {
+		return err
+	}
+	dir, err := root.Dir(name)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for {
+		names, _, err := dir.List(maxAtOnce)
+		if err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			return root.Rmdir(name)
+		}
+		for _, n := range names {
+			if n.Kind != nofollow.Folder {
+				err = dir.Remove(n.Name)
+			} else if err = dir.Chmod(n.Name, 0o700); err == nil {
+				err = dir.Rename(n.Name, root, rand.Text())
+			}
+			if err != nil {
+				return err
+			}
+		}
 	}
 }
 
@@ -102,11 +163,19 @@ func List(home string) (copies []*Copy, unfinished []string, err error) {
 	}
 	for _, d := range dirs {
 		c, err := read(filepath.Join(Dir(home), d.Name()))
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			unfinished = append(unfinished, d.Name())
-			continue
+		case err != nil:
+			c.Base = Base{Run: d.Name(), Made: now()}
+			if info, err := d.Info(); err == nil {
+				c.Made = info.ModTime()
+			}
+			c.Broken = err
+			copies = append(copies, c)
+		default:
+			copies = append(copies, c)
 		}
-		copies = append(copies, c)
 	}
 	slices.SortFunc(copies, func(a, b *Copy) int { return a.Made.Compare(b.Made) })
 	return copies, unfinished, nil
@@ -133,20 +202,41 @@ func Find(home, run string) (*Copy, error) {
 	return nil, &noCopy{fmt.Sprintf("%q is the beginning of %d runs", run, len(found))}
 }
 
+// read reads the head of a copy.
 func read(dir string) (*Copy, error) {
-	f, err := os.Open(filepath.Join(dir, baseFile))
+	c := &Copy{Dir: dir}
+	return c, c.decode(func(in *gob.Decoder) error { return in.Decode(&c.Base) })
+}
+
+// load reads what was copied, if it is not known yet.
+func (c *Copy) load() error {
+	if c.loaded {
+		return nil
+	}
+	err := c.Broken
+	if err == nil {
+		err = c.decode(func(in *gob.Decoder) error { return errors.Join(in.Decode(&Base{}), in.Decode(&c.Base.Tree)) })
+	}
 	if err != nil {
-		return nil, err
+		return &noCopy{fmt.Sprintf("the copy of run %s cannot be read: %v; it lies in %s", c.Run, err, c.Dir)}
+	}
+	c.loaded = true
+	return nil
+}
+
+func (c *Copy) decode(read func(*gob.Decoder) error) error {
+	f, err := os.Open(filepath.Join(c.Dir, baseFile))
+	if err != nil {
+		return err
 	}
 	defer f.Close()
-	c := &Copy{Dir: dir}
-	if err := gob.NewDecoder(f).Decode(&c.Base); err != nil {
-		return nil, err
+	if err := read(gob.NewDecoder(f)); err != nil {
+		return err
 	}
-	if c.Format != format || c.Run != filepath.Base(dir) {
-		return nil, errors.New("another av made it")
+	if c.Format != format || c.Run != filepath.Base(c.Dir) {
+		return errors.New("another av made it")
 	}
-	return c, nil
+	return nil
 }
 
 type noCopy struct{ why string }

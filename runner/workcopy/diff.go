@@ -5,9 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/diff"
 
@@ -40,7 +37,7 @@ func (c *Copy) Diff(ctx context.Context, w io.Writer) (shown, gits int, err erro
 			gits++
 			continue
 		}
-		now, _, err := theirs(owners, ch.Path)
+		now, _, err := ch.against(ctx, owners, mine)
 		if err != nil {
 			return shown, gits, err
 		}
@@ -58,7 +55,7 @@ func (c *Copy) Diff(ctx context.Context, w io.Writer) (shown, gits int, err erro
 
 func one(c Change, now Entry, owners, mine *nofollow.Dir) ([]byte, error) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "diff %s\n", Shown(c.Path))
+	fmt.Fprintf(&b, "diff %s\n", nofollow.Shown(c.Path))
 	if c.Guarded != "" {
 		fmt.Fprintf(&b, "# protected: %s\n", c.Guarded)
 	}
@@ -73,7 +70,13 @@ func one(c Change, now Entry, owners, mine *nofollow.Dir) ([]byte, error) {
 			fmt.Fprintf(&b, "%s %s\n", e.word, e.Entry)
 		}
 	}
-	if now.Kind != nofollow.File && c.Mine.Kind != nofollow.File || now.Sum == c.Mine.Sum {
+	files := 0
+	for _, e := range []Entry{now, c.Mine} {
+		if e.Kind == nofollow.File {
+			files++
+		}
+	}
+	if files == 0 || files == 2 && now.Size == c.Mine.Size && now.Sum == c.Mine.Sum {
 		return b.Bytes(), nil
 	}
 	before, textBefore, err := text(owners, c.Path, now)
@@ -88,7 +91,7 @@ func one(c Change, now Entry, owners, mine *nofollow.Dir) ([]byte, error) {
 		fmt.Fprintf(&b, "# not shown: it is binary, or larger than %d bytes\n", maxText)
 		return b.Bytes(), nil
 	}
-	from, to := Shown("a/"+c.Path), Shown("b/"+c.Path)
+	from, to := nofollow.Shown("a/"+c.Path), nofollow.Shown("b/"+c.Path)
 	if now.Kind != nofollow.File {
 		from = "/dev/null"
 	}
@@ -104,15 +107,6 @@ func one(c Change, now Entry, owners, mine *nofollow.Dir) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Shown is a name as it stands in a line: the agent has chosen it, and it may have lines of
-// its own, such as a head that patch(1) would take for another file's.
-func Shown(name string) string {
-	if strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) || r == '"' || r == utf8.RuneError }) {
-		return strconv.QuoteToASCII(name)
-	}
-	return name
-}
-
 // String says what an entry is, for a diff's head.
 func (e Entry) String() string {
 	switch e.Kind {
@@ -121,7 +115,7 @@ func (e Entry) String() string {
 	case nofollow.Folder:
 		return fmt.Sprintf("folder, mode %04o", e.Perm)
 	case nofollow.Link:
-		return "link to " + Shown(e.Link)
+		return "link to " + nofollow.Shown(e.Link)
 	}
 	return e.Link
 }

@@ -33,12 +33,15 @@ type Plan struct {
 	Conflicts []string
 	// Refused are guarded changes that nobody has spoken about.
 	Refused []Change
+	// Interrupted are folders that applying left in the owner's when it was killed: in them
+	// lies what it had replaced.
+	Interrupted []string
 
 	theirs map[string]nofollow.Info
 }
 
 // decide sorts the changes. at gives what is at a path of the owner's folder.
-func decide(changes []Change, choice Choice, at func(string) (Entry, error)) (p Plan, err error) {
+func decide(changes []Change, choice Choice, at func(*Change) (Entry, error)) (p Plan, err error) {
 	made := map[string]bool{}
 	for _, c := range changes {
 		if c.Guarded != "" && choice != IncludeGuarded {
@@ -51,19 +54,19 @@ func decide(changes []Change, choice Choice, at func(string) (Entry, error)) (p 
 		}
 		var now Entry // below a folder that takes another's place there is nothing yet
 		if !made[path.Dir(c.Path)] {
-			if now, err = at(c.Path); err != nil {
+			if now, err = at(&c); err != nil {
 				return p, err
 			}
 		}
 		switch {
-		case now.same(c.Mine), now == behindLink && !c.Mine.isThere():
+		case now.same(c.Mine), now == behindLink && !c.Mine.isThere(), now.Kind == nofollow.Folder && c.Mine.Kind == nofollow.Folder && c.Base.Kind != nofollow.Folder:
 			p.There++
 			continue
 		case !now.same(c.Base):
 			p.Conflicts = append(p.Conflicts, c.Path)
 			continue
 		case !c.Base.isThere() && !made[path.Dir(c.Path)] && path.Dir(c.Path) != ".":
-			above, err := at(path.Dir(c.Path))
+			above, err := at(&Change{Path: path.Dir(c.Path)})
 			if err != nil {
 				return p, err
 			}
@@ -91,13 +94,27 @@ func (c *Copy) PlanApply(ctx context.Context, choice Choice) (Plan, error) {
 		return Plan{}, err
 	}
 	defer root.Close()
+	mine, err := nofollow.Open(c.Tree())
+	if err != nil {
+		return Plan{}, &unread{c.Tree(), err}
+	}
+	defer mine.Close()
 	infos := map[string]nofollow.Info{}
-	p, err := decide(changes, choice, func(name string) (Entry, error) {
-		e, i, err := theirs(root, name)
-		infos[name] = i
+	p, err := decide(changes, choice, func(c *Change) (Entry, error) {
+		e, i, err := c.against(ctx, root, mine)
+		infos[c.Path] = i
 		return e, err
 	})
 	p.theirs = infos
+	if err != nil {
+		return p, err
+	}
+	names, err := entries(root, "")
+	for _, n := range names {
+		if strings.HasPrefix(n, stagePrefix) {
+			p.Interrupted = append(p.Interrupted, n)
+		}
+	}
 	return p, err
 }
 
@@ -141,7 +158,7 @@ const maxNamed = 20
 func names(paths []string) string {
 	paths = slices.Clone(paths)
 	for i := range paths {
-		paths[i] = Shown(paths[i])
+		paths[i] = nofollow.Shown(paths[i])
 	}
 	if over := len(paths) - maxNamed; over > 0 {
 		return strings.Join(paths[:maxNamed], ", ") + fmt.Sprintf(" and %d more", over)
@@ -165,7 +182,7 @@ type Guarded struct{ Changes []Change }
 func (g *Guarded) Error() string {
 	var list []string
 	for _, c := range g.Changes {
-		list = append(list, Shown(c.Path)+" ("+c.Guarded+")")
+		list = append(list, nofollow.Shown(c.Path)+" ("+c.Guarded+")")
 	}
 	return "nothing was applied, for there are changes that are applied only if you say so: " + names(list)
 }

@@ -80,10 +80,14 @@ func state(t *testing.T, dir string) string {
 	root, err := nofollow.Open(dir)
 	must(t, err)
 	defer root.Close()
-	tree := Tree{}
-	must(t, scan(t.Context(), root, "", nil, tree))
+	tree, err := scan(t.Context(), root, nil)
+	must(t, err)
 	var lines []string
 	for name, e := range tree {
+		if e.Kind == nofollow.File && e.Sum == "" {
+			e.Sum, err = digest(t.Context(), root, name)
+			must(t, err)
+		}
 		lines = append(lines, fmt.Sprintf("%s %v %o %s%s", name, e.Kind, e.Perm, e.Sum, e.Link))
 	}
 	slices.Sort(lines)
@@ -337,30 +341,39 @@ func TestCopiesAreFoundByTheirRun(t *testing.T) {
 }
 
 func TestWorkspaceWithTooMuchInItIsNotCopied(t *testing.T) {
-	b := newBench(t)
-	from, err := nofollow.Walk(b.dir)
-	must(t, err)
-	defer from.Close()
-	full := Tree{}
-	for i := range maxEntries - 1 {
-		full[fmt.Sprint("/", i)] = Entry{}
-	}
-	one := t.TempDir()
-	to, err := nofollow.Open(one)
-	must(t, err)
-	defer to.Close()
-	single := t.TempDir()
-	write(t, single, map[string]string{"a": ""})
-	src, err := nofollow.Open(single)
-	must(t, err)
-	defer src.Close()
-	k := &taker{t.Context(), src, to, -1, -1, full, 0}
-	must(t, k.folder(""))
-	write(t, single, map[string]string{"b": ""})
-	must(t, os.Remove(single+"/a"))
-	err = k.folder("")
-	if _, ok := errors.AsType[*tooLarge](err); !ok {
-		t.Errorf("%v", err)
+	deep := strings.Repeat("d/", maxDepth)
+	for name, c := range map[string]struct {
+		met      extent
+		at, over string
+	}{
+		"entries": {extent{entries: maxEntries - 1}, "a", "b"},
+		"names":   {extent{names: maxNames - 1}, "a", "b"},
+		"depth":   {extent{}, deep + "a", deep + "d/a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, map[string]string{c.at: ""})
+			take := func() error {
+				root, err := nofollow.Open(dir)
+				must(t, err)
+				defer root.Close()
+				to, err := nofollow.Open(t.TempDir())
+				must(t, err)
+				defer to.Close()
+				taken := (&taker{ctx: t.Context(), uid: -1, gid: -1, tree: Tree{}, extent: c.met}).folder("", root, to)
+				scanned := (&scanner{ctx: t.Context(), tree: Tree{}, extent: c.met}).folder(root, "")
+				if (taken == nil) != (scanned == nil) {
+					t.Errorf("copied: %v, looked at: %v", taken, scanned)
+				}
+				return taken
+			}
+			must(t, take())
+			write(t, dir, map[string]string{c.over: ""})
+			err := take()
+			if _, ok := errors.AsType[*tooLarge](err); !ok {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 
