@@ -71,14 +71,14 @@ func (a *agent) letGo() {
 // createAgent creates the container. It can be created before the gate runs, but
 // not started: the engine refuses to join a namespace that is not there.
 func (b *box) createAgent(ctx context.Context, image engine.Image, uid, gid int, limits engine.Limits) error {
-	entrypoint, command, err := b.enter()
+	entrypoint, err := b.enter()
 	if err != nil {
 		return err
 	}
 	width, height, _ := b.Streams.size()
 	c := engine.Container{
 		Name: b.run.Agent(), Image: b.image, Labels: b.run.Labels(),
-		Entrypoint: entrypoint, Command: command,
+		Entrypoint: entrypoint, Command: b.Command,
 		User: fmt.Sprintf("%d:%d", uid, gid), Dir: workspaceInBox,
 		Env:     b.env(image.Env),
 		Network: "container:" + b.run.Gate(),

@@ -196,16 +196,21 @@ func (b *box) workspaceHere() string {
 
 // enter is what the box runs: av's own program does in it what can only be done there, and
 // becomes the command.
-func (b *box) enter() (entrypoint, command []string, err error) {
-	b.brought = append(b.brought, engine.Bind{Source: b.Program, Target: entry.Program, ReadOnly: true})
+func (b *box) enter() (entrypoint []string, err error) {
+	orders := filepath.Join(b.lease.Dir, "orders")
+	b.brought = append(b.brought,
+		engine.Bind{Source: b.Program, Target: entry.Program, ReadOnly: true},
+		engine.Bind{Source: orders, Target: entry.What, ReadOnly: true})
 	b.orders.Proofs = b.placed.proofs
-	command, err = b.orders.Arguments(b.Command)
-	return []string{entry.Program, "enter"}, command, err
+	return []string{entry.Program, "enter"}, b.orders.Write(orders)
 }
 
 // compare tells what became of what the host's tools would execute. It is asked when the
 // agent's container is gone: nobody changes it any more.
 func (b *box) compare() error {
+	if b.undo.agentLeft && len(b.placed.watched) > 0 {
+		b.Say("the command's container could not be removed: what it changes from now on in the workspace is told nobody")
+	}
 	for _, w := range b.placed.watched {
 		report := protect.Compare(w.before, w.look())
 		if b.Protected != nil && (!report.Empty() || len(report.Built) > 0 || report.Partly) {

@@ -16,18 +16,19 @@ const enterName = "enter"
 // enterCommand is what a box runs first, see runner/entry.
 func enterCommand(*env) *cobra.Command {
 	return &cobra.Command{
-		Use:                enterName + " ORDERS COMMAND [ARG...]",
+		Use:                enterName + " COMMAND [ARG...]",
 		Hidden:             true,
 		DisableFlagParsing: true,
+		Args:               cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			orders, command, err := entry.Read(args)
+			orders, err := entry.Read(entry.What)
 			if err != nil {
 				return err
 			}
 			if err := orders.Carry(); err != nil {
 				return err
 			}
-			return become(command, os.Getenv("PATH"))
+			return become(args, os.Getenv("PATH"))
 		},
 	}
 }

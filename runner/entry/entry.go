@@ -17,6 +17,8 @@ import (
 // Where in the box is mounted what it uses. All of it can only be read.
 const (
 	Program = "/etc/av/enter"
+	// What are the orders.
+	What = "/etc/av/orders"
 	// Home and System are archives of files, see Orders.
 	Home   = "/etc/av/home.tar"
 	System = "/etc/av/system.tar"
@@ -38,24 +40,29 @@ type Orders struct {
 	Await bool `json:"await,omitempty"`
 }
 
-// Arguments are those of Program, with which it carries the orders out and becomes the command.
-func (o Orders) Arguments(command []string) ([]string, error) {
+// Write makes the file of orders. It is a file and no argument, because there may be
+// hundreds of proofs, and a kernel takes 128 KiB in one argument.
+func (o Orders) Write(path string) error {
 	orders, err := json.Marshal(o)
-	if err != nil {
-		return nil, fmt.Errorf("say what is to be done in the box: %w", err)
+	if err == nil {
+		err = os.WriteFile(path, orders, 0o444)
 	}
-	return append([]string{string(orders)}, command...), nil
+	if err != nil {
+		return fmt.Errorf("write what is to be done in the box: %w", err)
+	}
+	return nil
 }
 
-// Read is the reverse of Arguments.
-func Read(args []string) (o Orders, command []string, err error) {
-	if len(args) < 2 {
-		return o, nil, errors.New("no command to become")
+// Read is the reverse of Write.
+func Read(path string) (o Orders, err error) {
+	orders, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(orders, &o)
 	}
-	if err := json.Unmarshal([]byte(args[0]), &o); err != nil {
-		return o, nil, fmt.Errorf("read what is to be done in the box: %w", err)
+	if err != nil {
+		return o, fmt.Errorf("read what is to be done in the box: %w", err)
 	}
-	return o, args[1:], nil
+	return o, nil
 }
 
 // Carry carries the orders out. When it returns nil the command may start, and not before.

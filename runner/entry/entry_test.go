@@ -16,19 +16,25 @@ import (
 
 func TestOrdersAreReadAsTheyWereWritten(t *testing.T) {
 	want := Orders{Proofs: []hostpath.Proof{{Target: "/workspace", Dev: 1, Ino: 2, ReadOnly: true}}, System: true, Home: "/home/agent", Await: true}
-	command := []string{"sh", "-c", `echo "$0"`, ""}
-	args, err := want.Arguments(command)
-	if err != nil {
+	path := filepath.Join(t.TempDir(), "orders")
+	if err := want.Write(path); err != nil {
 		t.Fatal(err)
 	}
-	got, gotCommand, err := Read(args)
-	if err != nil || cmp.Diff(want, got)+cmp.Diff(command, gotCommand) != "" {
-		t.Errorf("%+v, %q, %v", got, gotCommand, err)
+	got, err := Read(path)
+	if err != nil || !cmp.Equal(want, got) {
+		t.Errorf("%+v, %v", got, err)
 	}
-	for _, bad := range [][]string{nil, {"{}"}, {"", "sh"}, {"[]", "sh"}} {
-		if _, _, err := Read(bad); err == nil {
+	for _, bad := range []string{"", "[]", "{"} {
+		other := filepath.Join(t.TempDir(), "orders")
+		if err := os.WriteFile(other, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(other); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
+	}
+	if _, err := Read(path + "-not-there"); err == nil {
+		t.Error("no file is taken")
 	}
 }
 

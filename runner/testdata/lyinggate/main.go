@@ -34,7 +34,8 @@ func main() {
 }
 
 func enter() {
-	orders, command, err := entry.Read(os.Args[2:])
+	command := os.Args[2:]
+	orders, err := entry.Read(entry.What)
 	if err == nil {
 		err = orders.Carry()
 	}
