@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -94,5 +96,37 @@ func TestTailIsPrintedUpToItsCeiling(t *testing.T) {
 		if err := e.showTail(&sent); err != nil || out.Len() > want || out.Len() < want*9/10 {
 			t.Errorf("of %d bytes %d are printed: %v", size, out.Len(), err)
 		}
+	}
+}
+
+func TestPipeForReportsIsNotHandedOn(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	fd, err := syscall.Dup(int(write.Fd())) // as the one that a process is started with
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := func() string {
+		out, err := exec.Command("sh", "-c", "ls -l /proc/$$/fd").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	pipe, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(listed(), pipe) {
+		t.Fatal("control: a process does not inherit it")
+	}
+	report := openReport(fd)
+	defer report.Close()
+	if strings.Contains(listed(), pipe) {
+		t.Error("a process that is started has it")
 	}
 }
