@@ -144,6 +144,7 @@ func TestImageThatLeadsAMountElsewhereIsRefused(t *testing.T) {
 		{imageOf{"/opt": {Kind: trust.Link, Link: "/opt"}}, "/opt/a", true},
 		{imageOf{"/opt": dir}, "/opt/a", false},
 		{imageOf{"/home": {Kind: trust.Link, Link: "/workspace/y"}}, "/workspace", true},
+		{imageOf{"/etc": dir, "/home": dir, "/home/agent": {Kind: trust.Link, Link: "/etc/av"}}, entry.Program, true},
 		{imageOf{"/home": {Kind: trust.Link, Link: "var/home"}}, "/workspace", false},
 	} {
 		if _, err := realPlaces(t.Context(), c.image, []string{c.place}); (err != nil) != c.refuse {
@@ -155,6 +156,31 @@ func TestImageThatLeadsAMountElsewhereIsRefused(t *testing.T) {
 		t.Errorf("looked for are %v", got)
 	}
 }
+
+// An image of a box has empty files where av's were; one with a program there may have it run.
+func TestImageWithAProgramInThePlaceOfAvsIsRefused(t *testing.T) {
+	for _, place := range []string{entry.Program, entry.Home, entry.System, entry.Word} {
+		for content, refuse := range map[string]bool{"": false, "#!/bin/sh\n": true} {
+			image := textOf{imageOf{place: {Kind: trust.Regular}}, content}
+			if err := checkEntry(t.Context(), image); (err != nil) != refuse {
+				t.Errorf("%s with %q: %v", place, content, err)
+			}
+		}
+		if err := checkEntry(t.Context(), imageOf{place: {Kind: trust.Link, Link: "/x"}}); err == nil {
+			t.Errorf("%s may be a link", place)
+		}
+	}
+	if err := checkEntry(t.Context(), imageOf{}); err != nil {
+		t.Errorf("control: %v", err)
+	}
+}
+
+type textOf struct {
+	imageOf
+	text string
+}
+
+func (i textOf) Read(context.Context, string) ([]byte, error) { return []byte(i.text), nil }
 
 func TestNothingIsPutWhereTheHostsFoldersAre(t *testing.T) {
 	taken, err := realPlaces(t.Context(), imageOf{"/home": {Kind: trust.Link, Link: "var/home"}}, append([]string{"/opt/tools"}, usualPlaces...))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,6 +57,9 @@ func (o *outfit) trusting(ctx context.Context, ca []byte) ([]entry.File, error) 
 // trusted works out the files for every container of an image, and keeps them.
 func (o *outfit) trusted(ctx context.Context, image trust.Source, ca []byte, kept string) ([]entry.File, error) {
 	taken, err := realPlaces(ctx, image, usualPlaces)
+	if err == nil {
+		err = checkEntry(ctx, image)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -107,17 +111,47 @@ func realPlaces(ctx context.Context, image trust.Source, mounts []string) ([]str
 	if err != nil {
 		return nil, fmt.Errorf("see where %s is in the image: %w", homeInBox, err)
 	}
-	if slices.ContainsFunc(mounts, func(mount string) bool { return hostpath.Within(home, mount) }) {
+	if slices.ContainsFunc(mounts, func(mount string) bool { return hostpath.Within(home, mount) || hostpath.Within(mount, home) }) {
 		return nil, &ledAway{homeInBox, home}
 	}
 	return append([]string{homeInBox, home}, mounts...), nil
 }
 
+// checkEntry refuses an image with something of its own where av's program is mounted, and
+// what that uses. A volume that the image asks for is mounted too, with what the image has
+// there in it, and by a link it can come to lie over av's: then the image's program would be
+// the first to run, before the walls are proved.
+func checkEntry(ctx context.Context, image trust.Source) error {
+	for _, place := range []string{entry.Program, entry.Home, entry.System, entry.Word} {
+		there, err := image.Look(ctx, place)
+		if err != nil || there.Kind == trust.None {
+			if err != nil {
+				return fmt.Errorf("see what is at %s in the image: %w", place, err)
+			}
+			continue
+		}
+		// An image that was made of a box has empty files there, which start nothing.
+		content, err := image.Read(ctx, place)
+		if err != nil || there.Kind != trust.Regular || len(content) > 0 {
+			return &hasEntry{place}
+		}
+	}
+	return nil
+}
+
+// hasEntry is an image that would have its own program run in the place of av's.
+type hasEntry struct{ place string }
+
+func (h *hasEntry) Error() string {
+	return fmt.Sprintf("in the image there is a file %s, where av's own is put", h.place)
+}
+func (h *hasEntry) Hint() string { return "use an image that has nothing in " + path.Dir(h.place) }
+
 // ledAway is a mount that would be elsewhere, by an image's link.
 type ledAway struct{ place, real string }
 
 func (l *ledAway) Error() string {
-	return fmt.Sprintf("the image has a link on the way to %s, where something of yours would be: it leads to %s", l.place, l.real)
+	return fmt.Sprintf("in the image there is a link on the way to %s, where something of yours or av's is put: it leads to %s", l.place, l.real)
 }
 func (l *ledAway) Hint() string { return "use an image without that link, or mount to another place" }
 

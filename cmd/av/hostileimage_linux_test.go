@@ -41,7 +41,7 @@ func TestImageCannotHaveTheUsersFilesWrittenTo(t *testing.T) {
 	if left != "mine" {
 		t.Errorf("in the workspace is %q", left)
 	}
-	if err == nil || !strings.Contains(out, "av: error: the image has a link on the way to /workspace") || !strings.Contains(out, "av: hint: ") {
+	if err == nil || !strings.Contains(out, "av: error: in the image there is a link on the way to /workspace,") || !strings.Contains(out, "av: hint: ") {
 		t.Errorf("%v: %s", err, out)
 	}
 	data := t.TempDir()
@@ -55,6 +55,40 @@ func TestImageCannotHaveTheUsersFilesWrittenTo(t *testing.T) {
 		}
 		if left := leftIn(t, data); left != "" {
 			t.Errorf("in what is mounted is %q", left)
+		}
+	}
+}
+
+// By a volume of its own, or by what it says that it trusts, an image can lay something over
+// what the first program in the box is, or over the pipe on which that waits for the walls.
+func TestImagesOwnProgramIsNotTheFirstInTheBox(t *testing.T) {
+	_, env, av := home(t)
+	group := newMarker()
+	run := func(name, script, rest string) (out string, code int) {
+		t.Helper()
+		tag := "av-test-hostile:" + group + "-" + name
+		buildImage(t, "av-test-hostile", tag, tarOf(t, map[string]string{"Dockerfile": "FROM " + require.Image + "\nRUN " + script + "\n" + rest + "\n"}))
+		t.Cleanup(func() { docker(t, "image", "rm", tag) })
+		cmd := exec.Command(av, "run", "--isolation=container", "--image", tag, "--", "sh", "-c", "echo the command; test -p /etc/av/word || echo no pipe")
+		cmd.Env, cmd.Dir = env, t.TempDir()
+		text, _ := cmd.CombinedOutput()
+		return string(text), cmd.ProcessState.ExitCode()
+	}
+	const program = `mkdir -p /a/b/c/d /etc/av && ln -s /etc/av /a/b/c/d/e && printf '#!/bin/sh\necho the images own\n' >/etc/av/enter && chmod 755 /etc/av/enter`
+	const word = `mkdir -p /a/b/c/d/av && echo '-----BEGIN ' >/a/b/c/d/av/word && ln -s /a/b/c/d/av /etc/av`
+	for name, c := range map[string]struct {
+		script, rest, refused string
+	}{
+		"program": {program, "VOLUME /a/b/c/d/e", "there is a file /etc/av/enter, where av's own is put"},
+		"word":    {word, "ENV SSL_CERT_FILE=/a/b/c/d/av/word", "in the image there is a link on the way to /etc/av/"},
+		"control": {"mkdir -p /a/b/c/d/e && echo '-----BEGIN ' >/a/b/c/d/word", "VOLUME /a/b/c/d/e\nENV SSL_CERT_FILE=/a/b/c/d/word", ""},
+	} {
+		out, code := run(name, c.script, c.rest)
+		if c.refused != "" && (code != exitFailed || !strings.Contains(out, c.refused) || strings.Contains(out, "the images own") || strings.Contains(out, "the command\n")) {
+			t.Errorf("%s: %d: %s", name, code, out)
+		}
+		if c.refused == "" && (code != 0 || !strings.Contains(out, "the command\n") || strings.Contains(out, "no pipe")) {
+			t.Errorf("%s: %d: %s", name, code, out)
 		}
 	}
 }
