@@ -19,6 +19,11 @@ func lock(ctx context.Context, tag string) (unlock func()) {
 	if err != nil {
 		return func() {}
 	}
+	// Another user's is one that he may hold for ever, whoever waits.
+	if info, err := f.Stat(); err != nil || !ours(info) {
+		f.Close()
+		return func() {}
+	}
 	tick := time.NewTicker(lockPause)
 	defer tick.Stop()
 	for syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
@@ -30,6 +35,12 @@ func lock(ctx context.Context, tag string) (unlock func()) {
 		}
 	}
 	return func() { f.Close() }
+}
+
+// ours tells whether a file is this user's, and a file.
+func ours(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.Mode().IsRegular() && int(stat.Uid) == os.Geteuid()
 }
 
 // lockPause is how often a lock is asked for that somebody else holds.

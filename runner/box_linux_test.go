@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,6 +153,84 @@ func TestOnlyWhatHasChangedAndIsAnothersIsGivenAway(t *testing.T) {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
+	// In a folder of root's own, only the right to run as root goes.
+	for mode, want := range map[uint32]bool{unix.S_IFREG | 0o755: false, unix.S_IFREG | unix.S_ISUID | 0o755: true} {
+		for _, owner := range []uint32{0, 33} {
+			if got := needsOwner(owner, mode, since, 0, since); got != want {
+				t.Errorf("root's folder, a file of %d's with mode %o: %v", owner, mode, got)
+			}
+		}
+	}
+}
+
+// Root in the box can give the folder itself away, so whose it is must be known before.
+func TestWhoseAFolderIsIsAskedBeforeTheRun(t *testing.T) {
+	require.Root(t)
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Symlink(file, link), os.Chown(dir, 1000, 1001), os.Chown(file, 1002, 1003)); err != nil {
+		t.Fatal(err)
+	}
+	var stat unix.Stat_t
+	if err := unix.Lstat(dir, &stat); err != nil {
+		t.Fatal(err)
+	}
+	got := owned([]string{dir, file, link, filepath.Join(dir, "none")}, false)
+	if len(got) != 2 || got[0].path != dir || got[0].Owned != (Owned{1000, 1001, stat.Dev, stat.Ino}) || got[1].path != file || got[1].UID != 1002 || got[1].GID != 1003 {
+		t.Errorf("got %+v", got)
+	}
+	if got := writable(shareBinds([]Share{{Source: file}, {Source: "/usr", ReadOnly: true}})); !slices.Equal(got, []string{file}) {
+		t.Errorf("of what is shared: %q", got)
+	}
+	// To an engine without root, whoever runs it is root.
+	if got := owned([]string{dir}, true); got[0].UID != 0 || got[0].GID != 0 {
+		t.Errorf("without root: %+v", got)
+	}
+}
+
+// Whoever owns the folder above could put another in its place, and be given what is in there.
+func TestOwnRefusesWhatTookThePlaceOfAFolder(t *testing.T) {
+	require.Root(t)
+	dir := filepath.Join(t.TempDir(), "dir")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	to := owned([]string{dir}, false)[0].Owned
+	to.UID, to.GID = 1000, 1000
+	if err := errors.Join(os.Rename(dir, dir+" before"), os.Mkdir(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Own(t.Context(), dir, to, time.Unix(0, 0)); err == nil || !strings.Contains(err.Error(), "not what was there") || ownerOf(t, dir) != 0 {
+		t.Errorf("got %v, and it is %d's", err, ownerOf(t, dir))
+	}
+	if err := Own(t.Context(), dir+" before", to, time.Unix(0, 0)); err != nil || ownerOf(t, dir+" before") != 1000 {
+		t.Errorf("control: %v, and it is %d's", err, ownerOf(t, dir+" before"))
+	}
+}
+
+func TestOwnGivesAFileAway(t *testing.T) {
+	require.Root(t)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Chmod(file, 0o755|os.ModeSetuid)); err != nil {
+		t.Fatal(err)
+	}
+	to := owned([]string{file}, false)[0].Owned
+	to.UID = 1000
+	if err := Own(t.Context(), file, to, time.Unix(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(file); err != nil || ownerOf(t, file) != 1000 || info.Mode() != 0o755 {
+		t.Errorf("it is %d's, %v, %v", ownerOf(t, file), info, err)
+	}
+}
+
+func ownerOf(t *testing.T, path string) uint32 {
+	t.Helper()
+	var stat unix.Stat_t
+	if err := unix.Lstat(path, &stat); err != nil {
+		t.Fatal(err)
+	}
+	return stat.Uid
 }
 
 func TestOwnFollowsNoLinkAndEndsAtItsDepth(t *testing.T) {
@@ -163,18 +242,13 @@ func TestOwnFollowsNoLinkAndEndsAtItsDepth(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if err := Own(t.Context(), dir, 1000, 1000, time.Unix(0, 0)); err != nil {
+	to := owned([]string{dir}, false)[0].Owned
+	to.UID, to.GID = 1000, 1000
+	if err := Own(t.Context(), dir, to, time.Unix(0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	owner := func(path string) uint32 {
-		var stat unix.Stat_t
-		if err := unix.Lstat(path, &stat); err != nil {
-			t.Fatal(err)
-		}
-		return stat.Uid
-	}
-	if owner(filepath.Join(dir, "link")) != 1000 || owner(dir) != 1000 || owner(outside) != 0 {
-		t.Errorf("the link's owner is %d, the folder's %d, that of what it leads to %d", owner(filepath.Join(dir, "link")), owner(dir), owner(outside))
+	if link := filepath.Join(dir, "link"); ownerOf(t, link) != 1000 || ownerOf(t, dir) != 1000 || ownerOf(t, outside) != 0 {
+		t.Errorf("the link's owner is %d, the folder's %d, that of what it leads to %d", ownerOf(t, link), ownerOf(t, dir), ownerOf(t, outside))
 	}
 	// A path of that length has to be made piece by piece.
 	at, err := unix.Open(dir, unix.O_DIRECTORY, 0)
@@ -190,7 +264,7 @@ func TestOwnFollowsNoLinkAndEndsAtItsDepth(t *testing.T) {
 		t.Fatal(err)
 	}
 	unix.Close(at)
-	if err := Own(t.Context(), dir, 1000, 1000, time.Unix(0, 0)); err == nil || !strings.Contains(err.Error(), "folders deep") {
+	if err := Own(t.Context(), dir, to, time.Unix(0, 0)); err == nil || !strings.Contains(err.Error(), "folders deep") {
 		t.Errorf("got %v", err)
 	}
 }

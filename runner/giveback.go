@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,33 +17,72 @@ import (
 	"github.com/av-project/av/runner/hostpath"
 )
 
-// giveBack makes what root in the box has left in the folders that it could write to the
-// property of whoever each folder belongs to, once the box is gone. A container does it,
-// for the user need not be root of this machine: it has that folder, no network, and two
-// capabilities, to look and to give away.
+// giveBack makes what root in the box has left in the places that it could write to the
+// property of whoever each place belonged to before the run, once the box is gone. A
+// container does it, for the user need not be root of this machine: it has that place, no
+// network, and two capabilities, to look and to give away.
+//
+// Whose a place is, is asked now: root in the box may give away the folder itself. Were
+// root found to own it, a shell with the right to run as its owner would stay root's.
 func (b *box) giveBack(since time.Time) func(context.Context) error {
+	places := owned(writable(slices.Concat(b.placed.binds, shareBinds(b.Share))), b.traits.Rootless)
 	return func(ctx context.Context) error {
 		if b.undo.agentLeft {
 			return errors.New("what root made in the workspace is root's until the agent's container is gone")
 		}
-		for _, folder := range writable(b.placed.binds) {
-			info, err := os.Lstat(folder)
-			if err != nil || !info.IsDir() {
-				continue
-			}
-			stat, ok := info.Sys().(*syscall.Stat_t)
-			if !ok || stat.Uid == 0 {
-				continue
-			}
-			if err := b.runOwner(ctx, folder, int(stat.Uid), int(stat.Gid), since); err != nil {
-				b.Say(fmt.Sprintf("what root made in %s could not all be given to its owner (`sudo chown` does it): %v", folder, err))
+		for _, p := range places {
+			if err := b.runOwner(ctx, p, since); err != nil {
+				b.Say(fmt.Sprintf("what root made in %s could not all be given to its owner (`sudo chown` does it): %v", p.path, err))
 			}
 		}
 		return nil
 	}
 }
 
-// writable gives the sources of what a box may write to, each folder once.
+// ownedPlace is a file or folder of the host, and whose it is.
+type ownedPlace struct {
+	path string
+	Owned
+}
+
+// Owned is whose something was before a run, and which thing it was.
+type Owned struct {
+	UID int    `json:"uid"`
+	GID int    `json:"gid"`
+	Dev uint64 `json:"dev"`
+	Ino uint64 `json:"ino"`
+}
+
+// owned looks whose the paths are; what is not there belongs to nobody. To the containers
+// of an engine without root, whoever runs that is root.
+func owned(paths []string, rootless bool) (places []ownedPlace) {
+	for _, path := range paths {
+		info, err := os.Lstat(path)
+		if err != nil || !info.IsDir() && !info.Mode().IsRegular() {
+			continue
+		}
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			continue
+		}
+		o := Owned{UID: int(stat.Uid), GID: int(stat.Gid), Dev: uint64(stat.Dev), Ino: stat.Ino} //nolint:unconvert // another width elsewhere
+		if rootless {
+			o.UID, o.GID = 0, 0
+		}
+		places = append(places, ownedPlace{path, o})
+	}
+	return places
+}
+
+// shareBinds are the parts of the user's home that are in the box, as mounts.
+func shareBinds(shares []Share) (binds []engine.Bind) {
+	for _, s := range shares {
+		binds = append(binds, engine.Bind{Source: s.Source, ReadOnly: s.ReadOnly})
+	}
+	return binds
+}
+
+// writable gives the sources of what a box may write to, each once.
 func writable(binds []engine.Bind) (folders []string) {
 	for _, bind := range binds {
 		inside := func(other engine.Bind) bool {
@@ -55,13 +95,17 @@ func writable(binds []engine.Bind) (folders []string) {
 	return folders
 }
 
-func (b *box) runOwner(ctx context.Context, folder string, uid, gid int, since time.Time) (err error) {
+func (b *box) runOwner(ctx context.Context, p ownedPlace, since time.Time) (err error) {
+	order, err := json.Marshal(p.Owned)
+	if err != nil {
+		return err
+	}
 	id, err := b.engine.CreateContainer(ctx, engine.Container{
 		Name: b.run.Giver(), Image: b.gateImage, Labels: b.run.Labels(), Network: engine.NoNetwork, User: "0:0",
-		Command:  []string{"gate", "own", workspaceInBox, strconv.Itoa(uid), strconv.Itoa(gid), strconv.FormatInt(since.Unix(), 10)},
+		Command:  []string{"gate", "own", ownedInBox, string(order), strconv.FormatInt(since.Unix(), 10)},
 		CapAdd:   []string{"CHOWN", "DAC_READ_SEARCH"},
 		ReadOnly: true,
-		Binds:    []engine.Bind{{Source: folder, Target: workspaceInBox}},
+		Binds:    []engine.Bind{{Source: p.path, Target: ownedInBox}},
 		Limits:   engine.Limits{Memory: giverMemory, PidsLimit: giverPids},
 	})
 	if err != nil {
@@ -86,6 +130,9 @@ func (b *box) runOwner(ctx context.Context, folder string, uid, gid int, since t
 	}
 	return nil
 }
+
+// ownedInBox is where the container that gives back finds what it is to give back.
+const ownedInBox = "/owned"
 
 // giverMemory (bytes) and giverPids bound a walk through whatever the agent has made.
 const (

@@ -3,10 +3,13 @@ package runner
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -124,15 +127,105 @@ func TestLongFileBesideOthersIsPassedOver(t *testing.T) {
 	}
 }
 
-// An image's link into a folder of the host would be followed by the engine, with the engine's rights.
+// A runtime mounts where an image's links lead: into the host's folder.
+func TestImageThatLeadsAMountElsewhereIsRefused(t *testing.T) {
+	dir := trust.Entry{Kind: trust.Dir}
+	for _, c := range []struct {
+		image  imageOf
+		place  string
+		refuse bool
+	}{
+		{imageOf{"/workspace": {Kind: trust.Link, Link: "/x"}}, "/workspace", true},
+		{imageOf{"/workspace": dir}, "/workspace", false},
+		{imageOf{}, "/workspace", false},
+		{imageOf{"/etc": dir, "/etc/av": {Kind: trust.Link, Link: "/x"}}, entry.Program, true},
+		{imageOf{"/etc": dir}, entry.Program, false},
+		{imageOf{"/opt": dir, "/opt/a": {Kind: trust.Link, Link: "../etc"}}, "/opt/a/b", true},
+		{imageOf{"/opt": {Kind: trust.Link, Link: "/opt"}}, "/opt/a", true},
+		{imageOf{"/opt": dir}, "/opt/a", false},
+		{imageOf{"/home": {Kind: trust.Link, Link: "/workspace/y"}}, "/workspace", true},
+		{imageOf{"/etc": dir, "/home": dir, "/home/agent": {Kind: trust.Link, Link: "/etc/av"}}, entry.Program, true},
+		{imageOf{"/home": {Kind: trust.Link, Link: "var/home"}}, "/workspace", false},
+	} {
+		if _, err := realPlaces(t.Context(), c.image, []string{c.place}); (err != nil) != c.refuse {
+			t.Errorf("%s in %v: %v", c.place, c.image, err)
+		}
+	}
+	b := &box{placed: placed{binds: []engine.Bind{{Target: "/opt/tools"}, {Target: "/workspace/.git"}, {Target: "/home/agent/data"}}}}
+	if got := otherPlaces(b.mounted()); strings.Join(got, " ") != "/opt/tools" {
+		t.Errorf("looked for are %v", got)
+	}
+}
+
+// An image of a box has empty files where av's were; one with a program there may have it run.
+func TestImageWithAProgramInThePlaceOfAvsIsRefused(t *testing.T) {
+	for _, place := range []string{entry.Program, entry.Home, entry.System, entry.Word} {
+		for content, refuse := range map[string]bool{"": false, "#!/bin/sh\n": true} {
+			image := textOf{imageOf{place: {Kind: trust.Regular}}, content}
+			if err := checkEntry(t.Context(), image); (err != nil) != refuse {
+				t.Errorf("%s with %q: %v", place, content, err)
+			}
+		}
+		if err := checkEntry(t.Context(), imageOf{place: {Kind: trust.Link, Link: "/x"}}); err == nil {
+			t.Errorf("%s may be a link", place)
+		}
+	}
+	if err := checkEntry(t.Context(), imageOf{}); err != nil {
+		t.Errorf("control: %v", err)
+	}
+}
+
+type textOf struct {
+	imageOf
+	text string
+}
+
+func (i textOf) Read(context.Context, string) ([]byte, error) { return []byte(i.text), nil }
+
 func TestNothingIsPutWhereTheHostsFoldersAre(t *testing.T) {
-	o := &outfit{mounts: (&box{placed: placed{binds: []engine.Bind{{Target: "/opt/tools"}}}}).mounted()}
-	in := []entry.File{{Path: "opt/tools/lib/security/cacerts"}, {Path: "etc/a"}, {Path: "workspace/x/y"}, {Path: "workspace"}, {Path: "workspaces"}, {Path: "home/agent/.x"}, {Path: "home/other"}}
+	taken, err := realPlaces(t.Context(), imageOf{"/home": {Kind: trust.Link, Link: "var/home"}}, append([]string{"/opt/tools"}, usualPlaces...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := []entry.File{{Path: "opt/tools/lib/security/cacerts"}, {Path: "etc/a"}, {Path: "workspace/x/y"}, {Path: "workspace"}, {Path: "workspaces"},
+		{Path: "home/agent/.x"}, {Path: "home/other"}, {Path: "var/home/agent/.x"}, {Path: "var/home/other"}, {Path: "etc/av/enter"}}
 	var got []string
-	for _, f := range o.inImage(in) {
+	for _, f := range without(in, taken) {
 		got = append(got, f.Path)
 	}
-	if strings.Join(got, " ") != "etc/a workspaces home/other" {
+	if strings.Join(got, " ") != "etc/a workspaces home/other var/home/other" {
 		t.Errorf("%v", got)
+	}
+}
+
+// imageOf is an image of such names.
+type imageOf map[string]trust.Entry
+
+func (i imageOf) Look(_ context.Context, name string) (trust.Entry, error) { return i[name], nil }
+func (imageOf) Read(context.Context, string) ([]byte, error)               { return nil, nil }
+func (imageOf) List(context.Context, string) ([]string, error)             { return nil, nil }
+
+func TestCacheThatWasCutOffIsNone(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x.tar")
+	content, err := entry.Pack([]entry.File{{Path: "etc/av", Mode: 0o755}, file("etc/a", []byte("text"))})
+	if err == nil {
+		err = keep(name, content)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files, known := unpackFile(name); !known || len(files) != 2 || string(files[1].Content) != "text" {
+		t.Errorf("control: %v, %v", files, known)
+	}
+	if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others can read or write it: %v, %v", info, err)
+	}
+	for _, size := range []int64{1025, 700, 0} {
+		if err := os.Truncate(name, size); err != nil {
+			t.Fatal(err)
+		}
+		if files, known := unpackFile(name); known {
+			t.Errorf("of %d bytes: %v", size, files)
+		}
 	}
 }

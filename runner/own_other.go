@@ -9,4 +9,4 @@ import (
 )
 
 // Own runs in a container, and so on Linux.
-func Own(context.Context, string, int, int, time.Time) error { return errors.ErrUnsupported }
+func Own(context.Context, string, Owned, time.Time) error { return errors.ErrUnsupported }

@@ -3,7 +3,9 @@ package runner
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 
 	"github.com/moby/term"
 )
@@ -45,6 +47,9 @@ func (s Streams) size() (width, height uint16, ok bool) {
 // Terminal is ours while a command has all of its keys.
 type Terminal struct {
 	file *os.File
+	// broken is told of a write that nobody reads, as in `av attach RUN | head`: who does not
+	// ask to be told is ended by it, with the terminal as it is.
+	broken chan os.Signal
 
 	mu     sync.Mutex
 	before *term.State // nil: it is as it was
@@ -52,7 +57,7 @@ type Terminal struct {
 
 // TakeTerminal hands every key that is typed to whoever reads file.
 func TakeTerminal(file *os.File) (*Terminal, error) {
-	t := &Terminal{file: file}
+	t := &Terminal{file: file, broken: make(chan os.Signal, 1)}
 	return t, t.Take()
 }
 
@@ -70,6 +75,7 @@ func (t *Terminal) Take() error {
 	if t.before == nil {
 		t.before = before
 	}
+	signal.Notify(t.broken, syscall.SIGPIPE)
 	return nil
 }
 
@@ -84,6 +90,7 @@ func (t *Terminal) Release() {
 		_ = term.RestoreTerminal(t.file.Fd(), t.before)
 		t.before = nil
 	}
+	signal.Stop(t.broken)
 }
 
 // Suspend stops this process with suspend, and has the terminal as it was meanwhile:

@@ -63,6 +63,9 @@ func (e *env) agents() (agents.Set, error) {
 		if err := checkAgent(a); err != nil {
 			return nil, err
 		}
+		if err := e.checkShare(a); err != nil {
+			return nil, elseHint(fmt.Errorf("%s: share: %w", a.Source, err), "docs/agents.md shows what may stand there")
+		}
 	}
 	return set, nil
 }

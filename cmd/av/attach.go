@@ -106,11 +106,15 @@ func (e *env) attach(ctx context.Context, run string, f attachFlags) error {
 	return a.follow(answer.TTY, f.keys)
 }
 
+// maxShownTail is how much is taken of what a run printed last, in bytes, with what says
+// which stream it was for.
+const maxShownTail = 1 << 20
+
 // showTail prints what a run printed last, so that a terminal obeys none of it.
-func (e *env) showTail(conn net.Conn) error {
+func (e *env) showTail(conn io.Reader) error {
 	var out, complaints []byte
-	for {
-		f, err := console.Receive(conn)
+	for whole := io.LimitReader(conn, maxShownTail); ; {
+		f, err := console.Receive(whole)
 		if err != nil {
 			break // it was all
 		}
@@ -210,13 +214,14 @@ func (a *attached) typing(keys string, left chan<- struct{}) {
 	if err != nil {
 		return // they were looked at before
 	}
-	typed := term.NewEscapeProxy(a.env.stdin, sequence)
+	watch := keyWatch{keys: sequence}
 	for buffer := make([]byte, 4096); ; {
-		n, err := typed.Read(buffer)
-		if n > 0 {
-			a.send(console.Input, buffer[:n])
+		n, err := a.env.stdin.Read(buffer)
+		on, leave := watch.pass(buffer[:n])
+		if len(on) > 0 {
+			a.send(console.Input, on)
 		}
-		if errors.As(err, &term.EscapeError{}) {
+		if leave {
 			close(left)
 			return
 		}

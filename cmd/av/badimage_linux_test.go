@@ -19,7 +19,7 @@ func TestImagesLinksLeadAvsFilesIntoNoFolderOfTheHost(t *testing.T) {
 		{"a folder of the workspace", "ln -s /workspace/planted /etc/av", true},
 		{"a file of the workspace, by another link", "ln -s /workspace/planted /opt/x && ln -sf /opt/x /etc/group", true},
 		{"a file of HOME", "ln -s ../home/agent/.bashrc /etc/gitconfig", true},
-		{"the control: a folder of the image", "mkdir /opt/av && ln -s /opt/av /etc/av", false},
+		{"the control: a file of the image", "mkdir /opt/av && : >/opt/av/x && ln -s /opt/av/x /etc/gitconfig", false},
 	} {
 		build := exec.Command("docker", "build", "-q", "--network", "none", "-")
 		build.Stdin = strings.NewReader("FROM " + require.Image + "\nRUN " + c.script + "\n")
@@ -32,7 +32,7 @@ func TestImagesLinksLeadAvsFilesIntoNoFolderOfTheHost(t *testing.T) {
 		cmd := exec.Command(av, "run", "--isolation=container", "--image", image, "--", "echo", "started")
 		cmd.Env, cmd.Dir = env, t.TempDir()
 		out, _ = cmd.CombinedOutput()
-		if code := cmd.ProcessState.ExitCode(); c.refused && (code != exitFailed || !strings.Contains(string(out), "where a folder of the host will be\nav: hint: ")) ||
+		if code := cmd.ProcessState.ExitCode(); c.refused && (code != exitFailed || !strings.Contains(string(out), "av: error: in the image ") || !strings.Contains(string(out), "\nav: hint: ")) ||
 			!c.refused && (code != 0 || !strings.Contains(string(out), "started\n")) {
 			t.Errorf("%s: %d: %s", c.name, code, out)
 		}

@@ -36,11 +36,11 @@ var fileRules = map[string]fileRule{
 	"preset":           {asks: "the hosts of a preset"},
 	"unmatched":        {asks: "every host that nothing names", harmless: only("deny")},
 	"limit":            {asks: "another share of the proxy", harmless: tighterLimit},
-	"host-walls":       {asks: "to do without walls on the host", harmless: only("require")},
+	"host-walls":       {asks: "to be on a network that the host walls, or to do without those walls"}, // a box on none has no way out whatever falls
 	"relay":            {asks: "another way from the box to av", harmless: only("socket", "stream"), variable: relayVariable},
 	"no-firewall":      {asks: "a box without walls"},
 	"publish":          {asks: "ports of the box on this machine"},
-	"workspace":        {asks: "to change this folder", harmless: only("ro", "copy")},
+	"workspace":        {asks: "to change this folder, or a copy of it", harmless: stricterWorkspace},
 	"strict-workspace": {asks: "not to be held to what your tools would execute", harmless: only("true")},
 	"mount":            {asks: "files of yours in the box"},
 	"agent":            {asks: "the hosts and credentials of an agent"},
@@ -68,6 +68,11 @@ var fileRules = map[string]fileRule{
 // only is harmless for these values alone.
 func only(values ...string) func(string, []string) bool {
 	return func(value string, _ []string) bool { return slices.Contains(values, value) }
+}
+
+// stricterWorkspace is harmless where nothing can be written that could not be without it.
+func stricterWorkspace(value string, user []string) bool {
+	return value == "ro" || value == "copy" && !slices.Contains(user, "ro")
 }
 
 // tighterLimit is harmless where a limit is no higher than what holds anyway, and the

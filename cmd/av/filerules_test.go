@@ -66,6 +66,26 @@ func TestLimitIsHarmlessWhereItIsTighterThanWhatHolds(t *testing.T) {
 	}
 }
 
+// What a project says unasked takes nothing away: neither from what the user's file says nor
+// from what holds anyway, such as that a box is on no network.
+func TestProjectsFileTakesNothingAway(t *testing.T) {
+	for _, c := range []struct {
+		flag, value string
+		user        []string
+		want        bool
+	}{
+		{"workspace", "ro", nil, true}, {"workspace", "ro", []string{"copy"}, true}, {"workspace", "copy", nil, true}, {"workspace", "copy", []string{"bind"}, true},
+		{"workspace", "copy", []string{"ro"}, false}, {"workspace", "bind", []string{"bind"}, false},
+		{"host-walls", "require", nil, false}, {"host-walls", "off", nil, false}, {"relay", "socket", nil, true}, {"relay", "bridge", nil, false},
+		{"isolation", "container", nil, true}, {"isolation", "host", []string{"host"}, false},
+	} {
+		rule := fileRules[c.flag]
+		if got := rule.harmless != nil && rule.harmless(c.value, c.user); got != c.want {
+			t.Errorf("%s: %s beside %v: %v", c.flag, c.value, c.user, got)
+		}
+	}
+}
+
 func TestRunIsNamedByEnoughOfItsID(t *testing.T) {
 	live := []netiso.Note{{Run: "7f3a0001"}, {Run: "7f3a0002"}, {Run: "10000000"}}
 	for id, want := range map[string]string{"7f3a0001": "7f3a0001", "1": "10000000", "7f3a": "", "8": "", "7f3a00012": ""} {

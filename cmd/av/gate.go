@@ -1,7 +1,8 @@
 package main
 
 import (
-	"fmt"
+	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,16 +44,19 @@ func wallsCommand(e *env) *cobra.Command {
 // has made in the workspace.
 func ownCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "own DIR UID GID SINCE",
+		Use:    "own PATH OWNER SINCE",
 		Hidden: true,
-		Args:   cobra.ExactArgs(4),
+		Args:   cobra.ExactArgs(3),
 		RunE: func(c *cobra.Command, args []string) error {
-			var uid, gid int
-			var since int64
-			if _, err := fmt.Sscan(args[1]+" "+args[2]+" "+args[3], &uid, &gid, &since); err != nil {
+			var to runner.Owned
+			if err := json.Unmarshal([]byte(args[1]), &to); err != nil {
 				return err
 			}
-			return runner.Own(c.Context(), args[0], uid, gid, time.Unix(since, 0))
+			since, err := strconv.ParseInt(args[2], 10, 64)
+			if err != nil {
+				return err
+			}
+			return runner.Own(c.Context(), args[0], to, time.Unix(since, 0))
 		},
 	}
 }

@@ -206,10 +206,10 @@ func TestSharedHomeHoldsWhatIsListedAndNoLogin(t *testing.T) {
 	if err := os.WriteFile(program, []byte("#!/bin/sh\ncd ~; find . -type f | sort; echo new >.claude/projects/new; echo own >.claude/own; echo no >>.claude/CLAUDE.md\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(av, "run", "--isolation=container", "--home=share", "--", "./claude")
+	cmd := exec.Command(av, "run", "--quiet", "--isolation=container", "--home=share", "--agent", "claude", "--image", require.Image, "--", "./claude")
 	cmd.Env, cmd.Dir = append(env, "HOME="+user), folder
 	out, _ := cmd.CombinedOutput() // its last line fails, as it should
-	if !strings.HasPrefix(string(out), "./.claude/CLAUDE.md\n./.claude/projects/one/talk.jsonl\n") || !strings.Contains(string(out), "Read-only") {
+	if !strings.HasPrefix(string(out), "./.claude.json\n./.claude/CLAUDE.md\n./.claude/projects/one/talk.jsonl\n") || !strings.Contains(string(out), "Read-only") {
 		t.Errorf("the box has\n%s", out)
 	}
 	if _, err := os.Stat(filepath.Join(user, ".claude/projects/new")); err != nil {
@@ -221,6 +221,12 @@ func TestSharedHomeHoldsWhatIsListedAndNoLogin(t *testing.T) {
 	if text, _ := os.ReadFile(filepath.Join(user, ".claude/CLAUDE.md")); string(text) != "be kind\n" {
 		t.Errorf("it was written to: %s", text)
 	}
+	// A program of the workspace gets nothing for its name.
+	cmd = exec.Command(av, "run", "--isolation=container", "--home=share", "--", "/workspace/claude")
+	cmd.Env, cmd.Dir = append(env, "HOME="+user), folder
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "nothing of yours is shared with it") {
+		t.Errorf("%v: %s", err, out)
+	}
 	// The folder that is shared leads elsewhere: an agent may have seen to that.
 	if err := os.Rename(filepath.Join(user, ".claude/projects"), filepath.Join(user, "moved")); err != nil {
 		t.Fatal(err)
@@ -228,7 +234,7 @@ func TestSharedHomeHoldsWhatIsListedAndNoLogin(t *testing.T) {
 	if err := os.Symlink(filepath.Join(user, ".ssh"), filepath.Join(user, ".claude/projects")); err != nil {
 		t.Fatal(err)
 	}
-	cmd = exec.Command(av, "run", "--isolation=container", "--home=share", "--", "./claude")
+	cmd = exec.Command(av, "run", "--quiet", "--isolation=container", "--home=share", "--agent", "claude", "--image", require.Image, "--", "./claude")
 	cmd.Env, cmd.Dir = append(env, "HOME="+user), folder
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "is a link, or lies behind one") {
 		t.Errorf("%v: %s", err, out)

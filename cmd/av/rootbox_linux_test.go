@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,16 +71,22 @@ func TestGatesUserGetsNothingFromTheRelayWithoutTheRunsCertificate(t *testing.T)
 	until(t, "the control", 10*time.Second, func() bool { return beside.seen(marker) != "" })
 }
 
-// What root makes in the workspace is the user's when the run has ended, and runs with
-// nobody's rights; what it made links to is not touched.
+// What root makes in the workspace, or of a file of the user's, is the user's when the run
+// has ended, and runs with nobody's rights, even where it has given the folder itself to
+// root; what it made links to is not touched.
 func TestFilesThatRootMadeInTheWorkspaceAreGivenToItsOwner(t *testing.T) {
 	_, env, av := home(t)
 	outside := filepath.Join(t.TempDir(), "root's own")
 	if err := os.WriteFile(outside, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(av, "run", "--isolation=container", "--root", "--", "bash", "-c",
-		`id -u; mkdir -p a/b && touch f a/b/g && cp /bin/true s && chmod 6755 s && chown 33:33 f && chmod 700 a && ln -s "$0" link && ls -ln`, outside)
+	tool := filepath.Join(t.TempDir(), "tool")
+	if err := errors.Join(os.WriteFile(tool, nil, 0o755), os.Chown(tool, 1001, 1001)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(av, "run", "--isolation=container", "--root", "--mount", tool+":/tool", "--", "bash", "-c",
+		`id -u; mkdir -p a/b && touch f a/b/g && cp /bin/true s && chmod 6755 s && chown 33:33 f && chmod 700 a && ln -s "$0" link
+		cat s >/tool; chown 0:0 /tool; chmod 4755 /tool; chown 0:0 . && ls -lnd . && ls -ln && ls -ln /tool`, outside)
 	cmd.Env, cmd.Dir = env, t.TempDir()
 	if err := os.Chown(cmd.Dir, 1000, 1000); err != nil {
 		t.Fatal(err)
@@ -88,14 +96,22 @@ func TestFilesThatRootMadeInTheWorkspaceAreGivenToItsOwner(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	// Control: in the box they were root's.
-	if !strings.Contains(string(out), "-rwsr-sr-x 1  0  0 ") {
-		t.Errorf("the box shows\n%s", out)
+	for _, want := range []string{"-rwsr-sr-x 1  0  0 ", "-rwsr-xr-x 1 0 0 ", "drwxr-xr-x 3 0 0 "} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the box does not show %q:\n%s", want, out)
+		}
+	}
+	if info, err := os.Stat(tool); err != nil || info.Mode() != 0o755 || info.Sys().(*syscall.Stat_t).Uid != 1001 {
+		t.Errorf("the file that was mounted: %v, %+v", err, info)
 	}
 	list, err := exec.Command("find", cmd.Dir, outside, "-printf", "%P %U:%G %m\n").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"f 1000:1000 ", "a 1000:1000 700\n", "a/b/g 1000:1000 ", "s 1000:1000 755\n", "link 1000:1000 ", " 0:0 600\n"} {
+	if !strings.HasPrefix(string(list), " 1000:1000 755\n") {
+		t.Errorf("the folder itself:\n%s", list)
+	}
+	for _, want := range []string{"f 1000:1000 ", "a 1000:1000 700\n", "a/b/g 1000:1000 ", "s 1000:1000 755\n", "link 1000:1000 ", "\n 0:0 600\n"} {
 		if !strings.Contains(string(list), want) {
 			t.Errorf("no %q in\n%s", want, list)
 		}

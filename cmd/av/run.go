@@ -123,11 +123,15 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.box.put(f.isolation, command, &runner.Spec{HostWalls: hostWalls[f.hostWalls]}); err != nil {
+	if err := f.box.put(f.isolation, &runner.Spec{HostWalls: hostWalls[f.hostWalls]}); err != nil {
 		return err // before anything is opened
 	}
 	agent, err := f.agent.choose(e, f.isolation, f.image, command)
 	if err != nil {
+		return err
+	}
+	var spec runner.Spec
+	if err := f.box.putHome(e, agent, command[0], &spec); err != nil {
 		return err
 	}
 	environment, err := e.boxEnvironment(f.env)
@@ -145,7 +149,6 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	if err != nil {
 		return err
 	}
-	var spec runner.Spec
 	if err := f.workspaceFlags.fill(e, f.isolation, &spec); err != nil {
 		return err
 	}
@@ -193,7 +196,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	var found []runner.Found
 	spec.Copied = func(made *workcopy.Copy, changes int) { e.copied(f.quiet, made, changes) }
 	spec.Protected = func(one runner.Found) { found = append(found, one) }
-	if err := f.box.put(f.isolation, command, &spec); err != nil {
+	if err := f.box.put(f.isolation, &spec); err != nil {
 		return err
 	}
 	r := receipt{HostServices: grant.Host, Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}

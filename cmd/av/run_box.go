@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
 	"regexp"
 	"strconv"
 
@@ -47,7 +46,7 @@ const (
 var runtimeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // put checks the flags, and puts what they say into a run.
-func (f boxFlags) put(isolation string, command []string, spec *runner.Spec) (err error) {
+func (f boxFlags) put(isolation string, spec *runner.Spec) (err error) {
 	if isolation == "host" {
 		return f.needless()
 	}
@@ -82,7 +81,7 @@ func (f boxFlags) put(isolation string, command []string, spec *runner.Spec) (er
 		}
 		spec.Limits.Pids = n
 	}
-	return f.putHome(filepath.Base(command[0]), spec)
+	return f.checkHome()
 }
 
 // needless refuses what means nothing without a box: who says it believes that there is one.

@@ -179,6 +179,13 @@ type background struct {
 	report *os.File // nil: the command runs, and nobody waits for a report
 }
 
+// openReport takes over the pipe for reports. It is not for the processes that we start: one
+// that outlives us, as the watchdog does, would have whoever waits not hear that we are dead.
+func openReport(fd int) *os.File {
+	syscall.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), "report")
+}
+
 // reportFile is the file descriptor of the pipe for reports.
 const reportFile = 3
 
@@ -193,7 +200,7 @@ func backgroundCommand(e *env) *cobra.Command {
 			if e.background != nil || len(args) == 0 {
 				return withHint(errors.New("`av background` is for av itself"), "use av run --detach")
 			}
-			b := &background{report: os.NewFile(reportFile, "report"), signals: make(chan os.Signal, 16)}
+			b := &background{report: openReport(reportFile), signals: make(chan os.Signal, 16)}
 			if err := json.NewDecoder(e.stdin).Decode(&b.handover); err != nil {
 				return withHint(fmt.Errorf("read what the background process is given: %w", err), "use av run --detach")
 			}

@@ -50,7 +50,8 @@ type explained struct {
 	Isolation string                 `json:"isolation"`
 	Folder    string                 `json:"folder"`
 	Image     explainedImage         `json:"image,omitzero"`
-	Env       []valueFrom            `json:"env"` // names
+	Shared    []explainedShare       `json:"shared,omitempty"` // of the user's home, where it is there
+	Env       []valueFrom            `json:"env"`              // names
 	Unmatched policy.Unmatched       `json:"unmatched"`
 	Hosts     []explainedHost        `json:"hosts"`
 	Missing   []string               `json:"not_set_up,omitempty"` // services that presets name
@@ -73,6 +74,12 @@ type explainedHost struct {
 	From        string   `json:"from,omitempty"`
 	Credentials []string `json:"credentials,omitempty"`
 	Missing     []string `json:"missing,omitempty"` // of them, those that are not in the vault
+}
+
+// explainedShare is what --home=share puts into HOME in the box.
+type explainedShare struct {
+	Path    string `json:"path"`
+	Written bool   `json:"written"`
 }
 
 type explainedWalls struct {
@@ -121,7 +128,7 @@ func (e *env) explained(ctx context.Context, f runFlags, from origins, command [
 	if len(said) == 0 {
 		said = []string{agents.Generic}
 	}
-	if err := f.box.put(f.isolation, said, &runner.Spec{HostWalls: hostWalls[f.hostWalls]}); err != nil {
+	if err := f.box.put(f.isolation, &runner.Spec{HostWalls: hostWalls[f.hostWalls]}); err != nil {
 		return x, err
 	}
 	agent, err := f.agent.choose(e, f.isolation, f.image, said)
@@ -129,6 +136,9 @@ func (e *env) explained(ctx context.Context, f runFlags, from origins, command [
 		return x, err
 	}
 	var spec runner.Spec
+	if err := f.box.putHome(e, agent, said[0], &spec); err != nil {
+		return x, err
+	}
 	if err := f.workspaceFlags.fill(e, f.isolation, &spec); err != nil {
 		return x, err
 	}
@@ -149,6 +159,9 @@ func (e *env) explained(ctx context.Context, f runFlags, from origins, command [
 		return x, err
 	}
 	x.Env = append(x.Env, x.Settings["env"]...)
+	for _, s := range spec.Share {
+		x.Shared = append(x.Shared, explainedShare{s.Source, !s.ReadOnly})
+	}
 	for _, l := range limitNames {
 		x.Limits[l.name] = l.shown(orDefault(grant.Limits))
 	}
@@ -395,6 +408,13 @@ func (e *env) printExplained(x explained) error {
 	state := x.Vault.State
 	if x.Vault.Name != "" {
 		state = x.Vault.Name + ": " + state
+	}
+	for _, s := range x.Shared {
+		how := s.Path + ", to read"
+		if s.Written {
+			how = s.Path + ", to write"
+		}
+		rows = append(rows, []string{"shared", how})
 	}
 	rows = append(rows, []string{"vault", state}, []string{"walls in the box", x.Walls.Box}, []string{"walls on the host", x.Walls.Host},
 		[]string{"other hosts", map[policy.Unmatched]string{policy.Deny: "refused", policy.Allow: "allowed, without a credential"}[x.Unmatched]})

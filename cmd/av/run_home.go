@@ -1,61 +1,73 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
+	"github.com/av-project/av/images/agents"
 	"github.com/av-project/av/runner"
+	"github.com/av-project/av/runner/hostpath"
 )
 
-// shared is a part of an agent's state that --home=share puts into the box: nothing that
-// the host would run later may be written there, and no login is among it.
-type shared struct {
-	path     string // below the user's home, and in HOME in the box
-	readOnly bool
-}
-
-var sharedState = map[string][]shared{
-	"claude": {
-		{".claude/projects", false}, {".claude/todos", false},
-		{".claude/CLAUDE.md", true}, {".claude/commands", true}, {".claude/agents", true}, {".claude/skills", true},
-	},
-	"codex": {
-		{".codex/sessions", false},
-		{".codex/AGENTS.md", true}, {".codex/prompts", true}, {".codex/config.toml", true},
-	},
-}
-
-// putHome says what HOME in the box is.
-func (f boxFlags) putHome(agent string, spec *runner.Spec) error {
+// checkHome looks at the choice alone: what it means is known when the agent is.
+func (f boxFlags) checkHome() error {
 	switch f.home {
-	case "ephemeral":
+	case "ephemeral", "persist", "share":
 		return nil
+	}
+	return withHint(fmt.Errorf("unknown choice %q for --home", f.home), "use --home=ephemeral, persist or share")
+}
+
+// putHome says what HOME in the box is. A home is kept for a command, and shared is what the
+// agent's file lists: nothing for a program that only calls itself as one.
+func (f boxFlags) putHome(e *env, a agents.Agent, command string, spec *runner.Spec) error {
+	switch f.home {
 	case "persist":
-		spec.KeptHome = &runner.KeptHome{Agent: agent}
+		spec.KeptHome = &runner.KeptHome{Agent: filepath.Base(command)}
 		return nil
 	case "share":
 	default:
-		return withHint(fmt.Errorf("unknown choice %q for --home", f.home), "use --home=ephemeral, persist or share")
+		return nil
 	}
-	list, known := sharedState[agent]
-	if !known {
-		var names []string
-		for name := range sharedState {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		return withHint(fmt.Errorf("--home=share: av does not know where %s keeps its state", agent),
-			"it knows it of "+strings.Join(names, " and ")+"; --home=persist keeps a home of the box's own")
+	if len(a.Share.All()) == 0 {
+		return e.nothingToShare(a, command)
 	}
-	home, err := os.UserHomeDir()
+	home := e.getenv("HOME")
+	if !filepath.IsAbs(home) {
+		return withHint(errors.New("--home=share: it is not known where your home is"), "set HOME")
+	}
+	if err := e.checkShare(a); err != nil {
+		return err
+	}
+	for i, name := range a.Share.All() {
+		spec.Share = append(spec.Share, runner.Share{Source: filepath.Join(home, name), Target: name, ReadOnly: i >= len(a.Share.Write)})
+	}
+	return nil
+}
+
+func (e *env) nothingToShare(a agents.Agent, command string) error {
+	set, err := e.agents()
 	if err != nil {
-		return withHint(fmt.Errorf("--home=share: %w", err), "set HOME")
+		return err
 	}
-	for _, s := range list {
-		spec.Share = append(spec.Share, runner.Share{Source: filepath.Join(home, s.path), Target: s.path, ReadOnly: s.readOnly})
+	set = slices.DeleteFunc(set, func(a agents.Agent) bool { return len(a.Share.All()) == 0 })
+	why := "av does not know what of " + a.Title + " could be shared"
+	if a.Name == agents.Generic {
+		why = filepath.Base(command) + " is no agent's command, and nothing of yours is shared with it"
+	}
+	return withHint(errors.New("--home=share: "+why),
+		"av shares parts of "+list(set.Names(), " and ")+" (--agent NAME says which the command is); --home=persist keeps a home of the box's own")
+}
+
+// checkShare refuses an agent's file that would share keys, or av's own folder.
+func (e *env) checkShare(a agents.Agent) error {
+	host := hostpath.ThisHost(e.home, e.getenv)
+	for _, name := range a.Share.All() {
+		if err := host.Judge(hostpath.Share, filepath.Join(e.getenv("HOME"), name)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -30,7 +30,9 @@ type Agent struct {
 	// Allow are hosts that it needs and that take no credential.
 	Allow []string `json:"allow,omitempty"`
 	// State is where it keeps what it knows, in HOME.
-	State []string          `json:"state"`
+	State []string `json:"state"`
+	// Share are the parts of its state that --home=share puts into the box.
+	Share Share             `json:"share,omitzero"`
 	Env   map[string]string `json:"env,omitempty"`
 	Files []File            `json:"files,omitempty"`
 	// Source is the file it was read from, if it is the user's own.
@@ -77,6 +79,27 @@ type File struct {
 	Content string `json:"content"`
 }
 
+// Share lists paths in the user's own home: nothing that the host would run later may be
+// among those to write, and no login among either.
+type Share struct {
+	Write []string `json:"write,omitempty"`
+	Read  []string `json:"read,omitempty"`
+}
+
+// All are the paths, those to write first.
+func (s Share) All() []string { return slices.Concat(s.Write, s.Read) }
+
+func (s Share) String() string {
+	var parts []string
+	if len(s.Write) > 0 {
+		parts = append(parts, "to write: "+quoted(s.Write))
+	}
+	if len(s.Read) > 0 {
+		parts = append(parts, "to read: "+quoted(s.Read))
+	}
+	return strings.Join(parts, "; ")
+}
+
 // Set is all that are known, the user's own first.
 type Set []Agent
 
@@ -97,10 +120,10 @@ func (s Set) Names() (names []string) {
 }
 
 // Infer returns the agent whose command it is, by its last name; else the generic one. A
-// program that is named by where it lies from here is the workspace's, whatever it calls
-// itself, and is lent nothing for its name.
+// program that is named by where it lies from here, or in the workspace, is the workspace's,
+// whatever it calls itself, and is lent nothing for its name.
 func (s Set) Infer(command string) Agent {
-	if strings.Contains(command, "/") && !path.IsAbs(command) {
+	if strings.Contains(command, "/") && (!path.IsAbs(command) || strings.HasPrefix(path.Clean(command), "/workspace/")) {
 		return Agent{Name: Generic}
 	}
 	base := path.Base(command)
@@ -125,7 +148,7 @@ func (u *unknown) Hint() string {
 // Table renders agents for docs/agents.md.
 func Table(set Set) string {
 	var b strings.Builder
-	b.WriteString("| agent | command | what is installed | credentials | state in HOME | tried |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| agent | command | what is installed | credentials | state in HOME | of it `--home=share` shares | tried |\n|---|---|---|---|---|---|---|\n")
 	for _, a := range set {
 		var services []string
 		for _, s := range a.Credentials {
@@ -144,7 +167,7 @@ func Table(set Set) string {
 		if installs == "" {
 			installs = "nothing"
 		}
-		fmt.Fprintf(&b, "| `%s` %s | %s | %s | %s | %s | %s |\n", a.Name, a.Title, quoted(a.Commands), installs, strings.Join(services, ", "), quoted(a.State), tried)
+		fmt.Fprintf(&b, "| `%s` %s | %s | %s | %s | %s | %s | %s |\n", a.Name, a.Title, quoted(a.Commands), installs, strings.Join(services, ", "), quoted(a.State), a.Share, tried)
 	}
 	return b.String()
 }

@@ -29,7 +29,7 @@ func TestEveryAgentThatIsPromisedIsThere(t *testing.T) {
 func TestAgentIsRecognisedByItsCommandsLastName(t *testing.T) {
 	set := load(t, t.TempDir())
 	for command, want := range map[string]string{
-		"claude": "claude", "/opt/agent/bin/claude": "claude", "./codex": Generic, "tools/claude": Generic, "cursor-agent": "cursor-agent",
+		"claude": "claude", "/opt/agent/bin/claude": "claude", "./codex": Generic, "tools/claude": Generic, "/workspace/claude": Generic, "/opt/../workspace/bin/claude": Generic, "/workspaces/claude": "claude", "cursor-agent": "cursor-agent",
 		"bash": Generic, "claude-wrapper": Generic, "Claude": Generic, "generic": Generic,
 	} {
 		if got := set.Infer(command).Name; got != want {
@@ -97,22 +97,29 @@ func TestUsersOwnAgentGoesBeforeThoseOfAv(t *testing.T) {
 
 func TestAgentThatCannotBeReadIsRefusedWithFileAndLine(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, want string }{
-		"an unknown key":          {"title:", "titel: x\ntitle:", `[2:1] unknown field "titel"`},
-		"no yaml":                 {"title: My", "title: [My", "mine.yaml: ["},
-		"another name":            {"name: mine", "name: yours", ":1: the agent yours is in a file called mine.yaml"},
-		"no name":                 {"name: mine", "note: mine", ":1: the agent has no name"},
-		"no commands":             {"commands: [mine]", "commands: []", ": the agent has no commands"},
-		"a path as a command":     {"[mine]\ninstall", "[/bin/mine]\ninstall", `:3: "/bin/mine" is no name of a program`},
-		"a version that is open":  {"mine@1.2.3", "mine@latest", `:5: "mine@latest" is not NAME@1.2.3`},
-		"no version":              {"mine@1.2.3", "mine", `:5: "mine" is not NAME@1.2.3`},
-		"a command for the shell": {"mine@1.2.3", "mine@1.2.3; id", `:5: "mine@1.2.3; id" is not`},
-		"another for the shell":   {"mine@1.2.3", "$(id)@1.2.3", `:5: "$(id)@1.2.3" is not`},
-		"an option of npm":        {"mine@1.2.3", "--registry=x@1.2.3", `:5: "--registry=x@1.2.3" is not`},
-		"a state that is not his": {"[.mine]", "[../x]", `:7: "../x" is no place in HOME`},
-		"a file elsewhere":        {"state:", "files:\n- {path: /etc/passwd, content: x}\nstate:", `"/etc/passwd" is no place in HOME`},
-		"a variable":              {"state:", "env: {\"A=B\": x}\nstate:", `"A=B" is no variable`},
-		"two documents":           {"state:", "---\nstate:", "more than one document"},
-		"nothing":                 {own, "", "it is empty"},
+		"an unknown key":               {"title:", "titel: x\ntitle:", `[2:1] unknown field "titel"`},
+		"no yaml":                      {"title: My", "title: [My", "mine.yaml: ["},
+		"another name":                 {"name: mine", "name: yours", ":1: the agent yours is in a file called mine.yaml"},
+		"no name":                      {"name: mine", "note: mine", ":1: the agent has no name"},
+		"no commands":                  {"commands: [mine]", "commands: []", ": the agent has no commands"},
+		"a path as a command":          {"[mine]\ninstall", "[/bin/mine]\ninstall", `:3: "/bin/mine" is no name of a program`},
+		"a version that is open":       {"mine@1.2.3", "mine@latest", `:5: "mine@latest" is not NAME@1.2.3`},
+		"no version":                   {"mine@1.2.3", "mine", `:5: "mine" is not NAME@1.2.3`},
+		"a command for the shell":      {"mine@1.2.3", "mine@1.2.3; id", `:5: "mine@1.2.3; id" is not`},
+		"another for the shell":        {"mine@1.2.3", "$(id)@1.2.3", `:5: "$(id)@1.2.3" is not`},
+		"an option of npm":             {"mine@1.2.3", "--registry=x@1.2.3", `:5: "--registry=x@1.2.3" is not`},
+		"a state that is not his":      {"[.mine]", "[../x]", `:7: "../x" is no place in HOME`},
+		"a file elsewhere":             {"state:", "files:\n- {path: /etc/passwd, content: x}\nstate:", `"/etc/passwd" is no place in HOME`},
+		"a variable":                   {"state:", "env: {\"A=B\": x}\nstate:", `"A=B" is no variable`},
+		"a key that is not of share":   {"state:", "share: {all: [.mine/x]}\nstate:", `unknown field "all"`},
+		"a share elsewhere":            {"state:", "share: {read: [.mine/../x]}\nstate:", `:7: ".mine/../x" is no place in HOME`},
+		"a share of all of its state":  {"state:", "share: {write: [.mine]}\nstate:", `:7: ".mine" is not a part of the agent's state`},
+		"a share of another's":         {"state:", "share: {read: [.mine/a, .ssh/config]}\nstate:", `:7: ".ssh/config" is not a part`},
+		"a share of what begins alike": {"state:", "share: {read: [.minebut/a]}\nstate:", `:7: ".minebut/a" is not a part`},
+		"a share of the whole home":    {"state:", "share: {read: [.]}\nstate:", `:7: "." is no place in HOME`},
+		"a share that lies in another": {"state:", "share: {write: [.mine/a/b], read: [.mine/a]}\nstate:", `:7: ".mine/a/b" and ".mine/a" are one, or one lies in the other`},
+		"two documents":                {"state:", "---\nstate:", "more than one document"},
+		"nothing":                      {own, "", "it is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := write(t, "mine.yaml", strings.Replace(own, c.old, c.new, 1))
@@ -122,8 +129,9 @@ func TestAgentThatCannotBeReadIsRefusedWithFileAndLine(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Load(write(t, "mine.yaml", own)); err != nil {
-		t.Errorf("control: %v", err)
+	set, err := Load(write(t, "mine.yaml", own+"share: {write: [.mine/talks], read: [.mine/rules.md]}\n"))
+	if err != nil || !slices.Equal(set[0].Share.All(), []string{".mine/talks", ".mine/rules.md"}) {
+		t.Errorf("control: %v, %+v", err, set)
 	}
 }
 

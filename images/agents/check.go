@@ -60,6 +60,9 @@ func (a Agent) check() (where, text string) {
 			return fmt.Sprintf("$.state[%d]", i), fmt.Sprintf("%q is no place in HOME", dir)
 		}
 	}
+	if where, text := a.checkShare(); text != "" {
+		return where, text
+	}
 	if where, text := checkStart("$", a.Env, a.Files); text != "" {
 		return where, text
 	}
@@ -70,6 +73,30 @@ func (a Agent) check() (where, text string) {
 		}
 		if where, text := checkStart(here, s.Env, s.Files); text != "" {
 			return where, text
+		}
+	}
+	return "", ""
+}
+
+// checkShare wants parts of the agent's own state, and not all of it: that has its login.
+// Which folders of a home have keys in them, whoever puts them into a box knows.
+func (a Agent) checkShare() (where, text string) {
+	all := a.Share.All()
+	for i, name := range all {
+		where := fmt.Sprintf("$.share.write[%d]", i)
+		if n := len(a.Share.Write); i >= n {
+			where = fmt.Sprintf("$.share.read[%d]", i-n)
+		}
+		if !inHome(name) {
+			return where, fmt.Sprintf("%q is no place in HOME", name)
+		}
+		if !slices.ContainsFunc(a.State, func(dir string) bool { return strings.HasPrefix(name, dir+"/") }) {
+			return where, fmt.Sprintf("%q is not a part of the agent's state: name what lies in one of its folders, and none of them as a whole", name)
+		}
+		for _, other := range all[:i] {
+			if name == other || strings.HasPrefix(name, other+"/") || strings.HasPrefix(other, name+"/") {
+				return where, fmt.Sprintf("%q and %q are one, or one lies in the other", other, name)
+			}
 		}
 	}
 	return "", ""

@@ -199,6 +199,29 @@ func TestTailKeepsTheLastUpToItsCeiling(t *testing.T) {
 	}
 }
 
+func TestTailIsKeptInSoManyPieces(t *testing.T) {
+	var k tail
+	for i := range 3 * maxPieces {
+		k.add([]Kind{Stdout, Stderr}[i%2], []byte{byte(i)})
+	}
+	if last := k.pieces[len(k.pieces)-1]; len(k.pieces) != maxPieces || k.size != maxPieces || last.Body[0] != byte((3*maxPieces-1)%256) {
+		t.Errorf("%d pieces of %d bytes, and the last is %v", len(k.pieces), k.size, last)
+	}
+}
+
+func TestConnectionThatCannotBeTakenIsWaitedFor(t *testing.T) {
+	answers := []error{syscall.EMFILE, syscall.ECONNABORTED, nil, net.ErrClosed}
+	began, taken := time.Now(), 0
+	acceptLoop(func() (*net.UnixConn, error) {
+		err := answers[0]
+		answers = answers[1:]
+		return nil, err
+	}, func(*net.UnixConn) { taken++ })
+	if took := time.Since(began); took < 2*acceptPause || taken != 1 || len(answers) != 0 {
+		t.Errorf("%d taken, after %v", taken, took)
+	}
+}
+
 func TestFrameIsReadUpToItsCeiling(t *testing.T) {
 	for size, good := range map[uint32]bool{maxFrame: true, maxFrame + 1: false, 1 << 31: false} {
 		head := binary.BigEndian.AppendUint32([]byte{byte(Input)}, size)

@@ -78,14 +78,7 @@ func (c *Console) Listen(run, dir string) (stop func() error, err error) {
 	accepted := make(chan struct{})
 	go func() {
 		defer close(accepted)
-		for {
-			conn, err := c.listener.AcceptUnix()
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if err != nil {
-				continue
-			}
+		acceptLoop(c.listener.AcceptUnix, func(conn *net.UnixConn) {
 			select {
 			case c.clients <- struct{}{}:
 				go func() {
@@ -95,13 +88,33 @@ func (c *Console) Listen(run, dir string) (stop func() error, err error) {
 			default:
 				conn.Close()
 			}
-		}
+		})
 	}()
 	return func() error {
 		err := c.listener.Close()
 		<-accepted
 		return err
 	}, nil
+}
+
+// acceptPause is how long to wait when a connection cannot be taken: this process has as many
+// files open as it may, which the box can bring about, and trying again at once is all that
+// it would do.
+const acceptPause = 50 * time.Millisecond
+
+// acceptLoop hands each connection to one until the listener closes.
+func acceptLoop(accept func() (*net.UnixConn, error), one func(*net.UnixConn)) {
+	for {
+		conn, err := accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			time.Sleep(acceptPause)
+		default:
+			one(conn)
+		}
+	}
 }
 
 // Close tells whoever is attached how the run ended, and lets them go.

@@ -140,11 +140,13 @@ func (h Host) Judge(what, real string) error {
 const (
 	Workspace = "the workspace"
 	Mount     = "--mount"
+	Share     = "--home=share"
 )
 
 var hints = map[string]string{
 	Workspace: "run av from your project's own folder; AV_HOME must lie outside of it",
 	Mount:     "mount the folder with what the command needs and no more; a key belongs into the vault: av credential set",
+	Share:     "share the parts of the agent's state that hold no login; a key belongs into the vault: av credential set",
 }
 
 // Meet tells whether one of two paths lies in the other. The first is a real one.

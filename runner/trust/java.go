@@ -102,10 +102,10 @@ func (o *outfit) store(ctx context.Context, name string, wanted bool) error {
 		if err != nil {
 			return err
 		}
-		if content, err = o.addToStore(content); err == nil {
-			o.files = append(o.files, File{real, content})
+		if content, err = o.addToStore(content); err != nil {
+			return nil // one that is neither of Java's formats stays as it is
 		}
-		return nil // one that is neither of Java's formats stays as it is
+		return o.put(real, content)
 	case None:
 		if !wanted {
 			return nil
@@ -114,7 +114,7 @@ func (o *outfit) store(ctx context.Context, name string, wanted bool) error {
 		if err != nil {
 			return err
 		}
-		o.files = append(o.files, File{real, content})
+		return o.put(real, content)
 	}
 	return nil
 }

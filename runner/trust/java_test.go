@@ -13,7 +13,7 @@ import (
 )
 
 // emptyPKCS12 is a store without parts, and with something where its checksum would be.
-func emptyPKCS12(t *testing.T, version int64) string {
+func emptyPKCS12(t testing.TB, version int64) []byte {
 	t.Helper()
 	var b cryptobyte.Builder
 	b.AddASN1(tag.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -25,7 +25,7 @@ func emptyPKCS12(t *testing.T, version int64) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(out)
+	return out
 }
 
 // That Java reads them is seen in the box, with keytool and a program.
@@ -39,8 +39,8 @@ func TestStoreOfEveryJavaGetsTheAuthority(t *testing.T) {
 		want  string
 	}{
 		{"Debian's store", map[string]string{"/etc/ssl/certs/java/cacerts": string(newJKS())}, nil, "/etc/ssl/certs/java/cacerts"},
-		{"Fedora's store", map[string]string{"/etc/pki/java/cacerts": "->/etc/pki/ca-trust/extracted/java/cacerts", "/etc/pki/ca-trust/extracted/java/cacerts": emptyPKCS12(t, 3)}, nil, "/etc/pki/ca-trust/extracted/java/cacerts"},
-		{"JAVA_HOME", map[string]string{"/opt/jdk/lib/security/cacerts": emptyPKCS12(t, 3)}, []string{"JAVA_HOME=/opt/jdk/"}, "/opt/jdk/lib/security/cacerts"},
+		{"Fedora's store", map[string]string{"/etc/pki/java/cacerts": "->/etc/pki/ca-trust/extracted/java/cacerts", "/etc/pki/ca-trust/extracted/java/cacerts": string(emptyPKCS12(t, 3))}, nil, "/etc/pki/ca-trust/extracted/java/cacerts"},
+		{"JAVA_HOME", map[string]string{"/opt/jdk/lib/security/cacerts": string(emptyPKCS12(t, 3))}, []string{"JAVA_HOME=/opt/jdk/"}, "/opt/jdk/lib/security/cacerts"},
 		{"Java 8", map[string]string{"/opt/jdk/jre/lib/security/cacerts": string(newJKS())}, []string{"JAVA_HOME=/opt/jdk"}, "/opt/jdk/jre/lib/security/cacerts"},
 		{"a java on PATH", map[string]string{"/usr/bin/java": "->/etc/alternatives/java", "/etc/alternatives/java": "->/usr/lib/jvm/j/bin/java", "/usr/lib/jvm/j/bin/java": "elf", "/usr/lib/jvm/j/lib/security/cacerts": string(newJKS())}, nil, "/usr/lib/jvm/j/lib/security/cacerts"},
 		{"the image's own PATH", map[string]string{"/j/bin/java": "elf", "/j/lib/security/cacerts": string(newJKS())}, []string{"PATH=relative:/j/bin"}, "/j/lib/security/cacerts"},
@@ -55,7 +55,7 @@ func TestStoreOfEveryJavaGetsTheAuthority(t *testing.T) {
 			t.Errorf("%s: the checksum is still there", c.name)
 		}
 	}
-	for name, store := range map[string]string{"text": "text", "nothing": "", "a JCEKS": "\xce\xce\xce\xce" + string(newJKS()[4:]), "a store cut off": string(newJKS()[:20]), "another version": emptyPKCS12(t, 4)} {
+	for name, store := range map[string]string{"text": "text", "nothing": "", "a JCEKS": "\xce\xce\xce\xce" + string(newJKS()[4:]), "a store cut off": string(newJKS()[:20]), "another version": string(emptyPKCS12(t, 4))} {
 		image := map[string]string{"/etc/ssl/certs/java/cacerts": store}
 		if got, there := files(t, image, nil, ca)["/etc/ssl/certs/java/cacerts"]; there {
 			t.Errorf("%s was replaced by %q", name, got)

@@ -55,6 +55,7 @@ type outfit struct {
 	pem   []byte
 	roots []byte // the image's own
 	files []File
+	size  int // of all of them
 }
 
 // add puts a file where a path leads in the image, so that what is a link there stays one and all its names see the same.
@@ -67,9 +68,22 @@ func (o *outfit) add(ctx context.Context, name string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	if !o.has(real) {
-		o.files = append(o.files, File{real, content})
+	return o.put(real, content)
+}
+
+// maxPut is how much is put into a container in all, in bytes. An image may have any number
+// of names for one large file.
+const maxPut = 32 << 20
+
+// put has a file put where no link leads elsewhere, once.
+func (o *outfit) put(real string, content []byte) error {
+	if o.has(real) {
+		return nil
 	}
+	if o.size += len(content); o.size > maxPut {
+		return fmt.Errorf("what the image's programs trust is longer than %d bytes in all", maxPut)
+	}
+	o.files = append(o.files, File{real, content})
 	return nil
 }
 
@@ -106,7 +120,9 @@ func (o *outfit) bundles(ctx context.Context, env []string) error {
 		if o.roots == nil && full {
 			o.roots = content
 		}
-		o.files = append(o.files, File{real, o.joined(content)})
+		if err := o.put(real, o.joined(content)); err != nil {
+			return err
+		}
 	}
 	if o.roots == nil {
 		var err error
@@ -119,8 +135,7 @@ func (o *outfit) bundles(ctx context.Context, env []string) error {
 			}
 		}
 	}
-	o.files = append(o.files, File{Bundle, o.joined(o.roots)})
-	return nil
+	return o.put(Bundle, o.joined(o.roots))
 }
 
 // joined is a bundle of roots with the authority.

@@ -79,6 +79,32 @@ func TestFoldersOfAPathAreLookedIntoUpToTheirCeiling(t *testing.T) {
 	}
 }
 
+// A large file may have many names, and the Javas of an image as many stores.
+func TestWhatIsPutIntoAContainerIsBounded(t *testing.T) {
+	_, ca := authority(t, "av test CA")
+	store := append(newJKS(), make([]byte, 4<<20-8192)...)
+	image, env := map[string]string{}, []string{"PATH="}
+	for n := range maxPathFolders {
+		home := fmt.Sprintf("/j%d", n)
+		image[home+"/bin/java"], image[home+"/lib/security/cacerts"] = "elf", string(store)
+		if env[0] += home + "/bin:"; n < maxPut/len(store)-1 {
+			continue
+		}
+		list, err := Files(t.Context(), &fakeImage{entries: image}, env, []byte(ca))
+		if n == maxPut/len(store)-1 {
+			if err != nil {
+				t.Errorf("at the ceiling: %v", err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), "longer than 33554432 bytes in all") {
+			t.Errorf("more: %d files, %v", len(list), err)
+		}
+		return
+	}
+	t.Error("all was put in")
+}
+
 type brokenImage struct{ fakeImage }
 
 func (brokenImage) Look(context.Context, string) (Entry, error) {

@@ -64,7 +64,7 @@ func (f *fakeImage) List(_ context.Context, dir string) (names []string, err err
 }
 
 // authority makes a certificate; each is another.
-func authority(t *testing.T, name string) (*x509.Certificate, string) {
+func authority(t testing.TB, name string) (*x509.Certificate, string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -105,6 +105,12 @@ func (v *view) resolve(ctx context.Context, name string) (real string, entry Ent
 	return real, entry, nil
 }
 
+// Real gives where a path leads in an image, links followed, be it there or not.
+func Real(ctx context.Context, src Source, name string) (string, error) {
+	real, _, err := newView(src).resolve(ctx, name)
+	return real, err
+}
+
 // components are the parts of a path. Those that say nothing are left out, ".." is not: where it leads depends on links.
 func components(name string) []string {
 	return slices.DeleteFunc(strings.Split(name, "/"), func(part string) bool { return part == "" || part == "." })

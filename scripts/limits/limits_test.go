@@ -25,6 +25,7 @@ var untested = map[string]string{
 	"cmd/av.explainTimeout":        "the same; without an engine it answers at once",
 	"cmd/av.maxRunFile":            "vault/policy.maxSettings is met before it",
 	"cmd/av.suspendPatience":       "only a signal that the kernel loses would meet it",
+	"runner.lookTimeout":           "an engine would have to take so long for all that it is asked",
 	"runner/console.helloTimeout":  "a client of one's own would have to be silent for as long",
 	"runner/console.inputPatience": "a command would have to leave its terminal unread for as long",
 	"cmd/av.sweepTimeout":          "the engine would have to hang",

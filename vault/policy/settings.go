@@ -6,8 +6,10 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// maxSettings is the longest settings file, in bytes.
-const maxSettings = 64 << 10
+// maxSettings is the longest settings file, in bytes. A project's is read before anybody
+// trusts it, and the parser takes the square of the line breaks in a text: 64 KiB of them
+// would keep it busy for half a minute.
+const maxSettings = 16 << 10
 
 // Setting is one key of a settings file, and what it is set to.
 type Setting struct {
