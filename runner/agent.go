@@ -77,7 +77,7 @@ func (b *box) createAgent(ctx context.Context, image engine.Image, uid, gid int,
 	}
 	width, height, _ := b.Streams.size()
 	c := engine.Container{
-		Name: b.run.Agent(), Image: b.image, Labels: b.run.Labels(),
+		Name: b.run.Agent(), Image: image.ID, Labels: b.run.Labels(),
 		Entrypoint: entrypoint, Command: b.Command,
 		User: fmt.Sprintf("%d:%d", uid, gid), Dir: workspaceInBox,
 		Env:     b.env(image.Env),

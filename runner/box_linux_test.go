@@ -179,7 +179,7 @@ func TestWhoseAFolderIsIsAskedBeforeTheRun(t *testing.T) {
 	if len(got) != 2 || got[0].path != dir || got[0].Owned != (Owned{1000, 1001, stat.Dev, stat.Ino}) || got[1].path != file || got[1].UID != 1002 || got[1].GID != 1003 {
 		t.Errorf("got %+v", got)
 	}
-	if got := writable(shareBinds([]Share{{Source: file}, {Source: "/usr", ReadOnly: true}})); !slices.Equal(got, []string{file}) {
+	if got := writable([]engine.Bind{{Source: file}, {Source: "/usr", ReadOnly: true}}); !slices.Equal(got, []string{file}) {
 		t.Errorf("of what is shared: %q", got)
 	}
 	// To an engine without root, whoever runs it is root.

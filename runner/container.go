@@ -298,6 +298,8 @@ func (b *box) makeAgent(ctx context.Context) error {
 	}
 	if b.Root {
 		uid, gid = 0, 0
+	}
+	if b.Root || uid == 0 && !b.traits.Rootless {
 		b.undo.add(rankGate, b.giveBack(time.Now()))
 	}
 	image, err := b.engine.Image(ctx, b.image)

@@ -25,13 +25,19 @@ import (
 // Whose a place is, is asked now: root in the box may give away the folder itself. Were
 // root found to own it, a shell with the right to run as its owner would stay root's.
 func (b *box) giveBack(since time.Time) func(context.Context) error {
-	places := owned(writable(slices.Concat(b.placed.binds, shareBinds(b.Share))), b.traits.Rootless)
+	places := owned(writable(b.placed.binds), b.traits.Rootless)
 	return func(ctx context.Context) error {
 		if b.undo.agentLeft {
 			return errors.New("what root made in the workspace is root's until the agent's container is gone")
 		}
 		for _, p := range places {
-			if err := b.runOwner(ctx, p, since); err != nil {
+			give := b.runOwner
+			if !b.Root { // root of this machine, who can do it by himself, and need not wait for a container
+				give = func(ctx context.Context, p ownedPlace, since time.Time) error {
+					return Own(ctx, p.path, p.Owned, since)
+				}
+			}
+			if err := give(ctx, p, since); err != nil {
 				b.Say(fmt.Sprintf("what root made in %s could not all be given to its owner (`sudo chown` does it): %v", p.path, err))
 			}
 		}
@@ -72,14 +78,6 @@ func owned(paths []string, rootless bool) (places []ownedPlace) {
 		places = append(places, ownedPlace{path, o})
 	}
 	return places
-}
-
-// shareBinds are the parts of the user's home that are in the box, as mounts.
-func shareBinds(shares []Share) (binds []engine.Bind) {
-	for _, s := range shares {
-		binds = append(binds, engine.Bind{Source: s.Source, ReadOnly: s.ReadOnly})
-	}
-	return binds
 }
 
 // writable gives the sources of what a box may write to, each once.

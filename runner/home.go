@@ -16,6 +16,7 @@ import (
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/netiso/engine"
 	"github.com/av-project/av/runner/hostpath"
+	"github.com/av-project/av/runner/nofollow"
 )
 
 // KeptHome asks for a HOME that outlives the run: one for each folder and agent.
@@ -29,6 +30,25 @@ type Share struct {
 	Source   string // on the host
 	Target   string // in HOME: a relative path
 	ReadOnly bool
+}
+
+// inBox is its place there.
+func (s Share) inBox() string { return path.Join(homeInBox, filepath.ToSlash(s.Target)) }
+
+// placeShares decides that what is shared is mounted.
+func (b *box) placeShares() error {
+	for _, s := range b.Share {
+		dir, err := nofollow.Walk(filepath.Dir(s.Source))
+		if err != nil {
+			return &badShare{fmt.Sprintf("%s cannot be shared: %v", s.Source, err)}
+		}
+		i, err := dir.Lstat(filepath.Base(s.Source))
+		if err = errors.Join(err, dir.Close()); err != nil {
+			return &badShare{fmt.Sprintf("%s cannot be shared: %v", s.Source, err)}
+		}
+		b.placed.put(s.Source, s.inBox(), s.ReadOnly, i)
+	}
+	return nil
 }
 
 // checkShares resolves what is to be shared, and leaves out what is not there. What would
@@ -95,8 +115,7 @@ func (b *box) putHome(c *engine.Container, uid, gid int) {
 		c.Tmpfs[homeInBox] = memory(homeSize)
 	}
 	for _, s := range b.Share {
-		target := path.Join(homeInBox, filepath.ToSlash(s.Target))
-		c.Binds = append(c.Binds, engine.Bind{Source: s.Source, Target: target, ReadOnly: s.ReadOnly})
+		target := s.inBox()
 		// A folder that an engine makes for what is mounted in it is root's.
 		for dir := path.Dir(target); strings.HasPrefix(dir, homeInBox+"/"); dir = path.Dir(dir) {
 			c.Tmpfs[dir] = memory(homeSize)

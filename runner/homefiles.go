@@ -35,9 +35,6 @@ func (b *box) bringHome() error {
 	for _, bind := range b.placed.binds {
 		places = append(places, bind.Target)
 	}
-	for _, s := range b.Share {
-		places = append(places, path.Join(homeInBox, filepath.ToSlash(s.Target)))
-	}
 	files := withFolders(ofTheBox(b.HomeFiles, places))
 	if len(files) == 0 {
 		return nil

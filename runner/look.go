@@ -17,11 +17,11 @@ import (
 
 // createBare makes a container of the image that never runs, to read from. It has none of the run's mounts: in the agent's
 // own, a link of the image into the workspace would be read with the engine's rights, and kept for other workspaces.
-func (b *box) createBare(ctx context.Context) (id string, err error) {
+func (b *box) createBare(ctx context.Context, image engine.Image) (id string, err error) {
 	create, done := b.creating(ctx)
 	defer done()
 	id, err = b.engine.CreateContainer(create, engine.Container{
-		Name: b.run.Bare(), Image: b.image, Labels: b.run.Labels(),
+		Name: b.run.Bare(), Image: image.ID, Labels: b.run.Labels(),
 		Entrypoint: []string{"/never-run"}, Network: engine.NoNetwork,
 	})
 	if err != nil {

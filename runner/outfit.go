@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,7 +41,8 @@ type outfit struct {
 // dress brings into the box the CA, and entries for the user that its command runs as,
 // without which git, ssh and npm do not know who they are, and what HOME begins with.
 func (b *box) dress(ctx context.Context, image engine.Image, uid, gid int) error {
-	clothes := outfit{engine: b.engine, image: image, cache: filepath.Join(b.Home, "cache"), bare: b.createBare, mounts: b.mounted()}
+	clothes := outfit{engine: b.engine, image: image, cache: filepath.Join(b.Home, "cache"),
+		bare: func(ctx context.Context) (string, error) { return b.createBare(ctx, image) }, mounts: b.mounted()}
 	files, err := clothes.files(ctx, b.Broker.CA(), uid, gid, b.Git)
 	if err != nil {
 		return err
@@ -61,8 +63,9 @@ func (b *box) bring(files []entry.File) error {
 		return b.bringArchive("system.tar", entry.System, files)
 	}
 	for i, f := range files {
-		if f.Content == nil {
-			continue // an engine makes the folders on the way
+		later := func(other entry.File) bool { return other.Path == f.Path }
+		if f.Content == nil || slices.ContainsFunc(files[i+1:], later) {
+			continue // an engine makes the folders on the way; of two files the later counts
 		}
 		source := filepath.Join(b.lease.Dir, fmt.Sprintf("file-%d", i))
 		if err := os.WriteFile(source, f.Content, 0o444); err != nil {
@@ -110,8 +113,8 @@ func (o *outfit) files(ctx context.Context, ca []byte, uid, gid int, git Git) ([
 	return files, nil
 }
 
-// own are the places where every box has files of av's.
-var own = []string{"/etc", "/etc/av", "/etc/passwd", "/etc/group", systemGitconfig, "/etc/hosts", "/etc/resolv.conf"}
+// own are the places where a box has files of av's, beside those of runner/entry.
+var own = []string{"/etc/passwd", "/etc/group", systemGitconfig, "/etc/hosts", "/etc/resolv.conf"}
 
 // checkPlaces refuses an image whose links would lead what is put there into a folder of the
 // host that is in the box: the engine makes a file wherever it mounts one.

@@ -65,6 +65,9 @@ func (b *box) placeHost(ctx context.Context) error {
 	for _, m := range b.Mounts {
 		b.placed.put(m.Path, m.Target, m.ReadOnly, nofollow.Info{Dev: m.Dev, Ino: m.Ino})
 	}
+	if err := b.placeShares(); err != nil {
+		return err
+	}
 	if b.WorkspaceMode == WorkspaceCopy {
 		return b.placeCopy(ctx)
 	}

@@ -80,7 +80,7 @@ func (o *outfit) trusted(ctx context.Context, image trust.Source, ca []byte, kep
 }
 
 // usualPlaces are mounted in every box, but for HOME.
-var usualPlaces = []string{workspaceInBox, entry.Program, entry.Home, entry.System, entry.Word}
+var usualPlaces = []string{workspaceInBox, entry.Program, entry.What, entry.Home, entry.System, entry.Word}
 
 // otherPlaces are those mounts of a box that are in none of the usual places, nor in HOME.
 func otherPlaces(mounts []string) (others []string) {
@@ -122,7 +122,7 @@ func realPlaces(ctx context.Context, image trust.Source, mounts []string) ([]str
 // there in it, and by a link it can come to lie over av's: then the image's program would be
 // the first to run, before the walls are proved.
 func checkEntry(ctx context.Context, image trust.Source) error {
-	for _, place := range []string{entry.Program, entry.Home, entry.System, entry.Word} {
+	for _, place := range []string{entry.Program, entry.What, entry.Home, entry.System, entry.Word} {
 		there, err := image.Look(ctx, place)
 		if err != nil || there.Kind == trust.None {
 			if err != nil {

@@ -191,3 +191,18 @@ func TestReadOnlyBoxKeepsTheImagesFilesEvenFromRoot(t *testing.T) {
 		t.Errorf("the control:\n%s", got)
 	}
 }
+
+// Without --root the command has no capability, but where root runs av in a folder of root's
+// it is root by number, and so is whose right to run as its owner it leaves.
+func TestCommandThatIsRootByNumberLeavesNoRightToBeRoot(t *testing.T) {
+	_, env, av := home(t)
+	cmd := exec.Command(av, "run", "--isolation=container", "--", "sh", "-c", "cp /bin/true s && chmod 6755 s && ls -ln s")
+	cmd.Env, cmd.Dir = env, t.TempDir()
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "-rwsr-sr-x 1 0 0 ") {
+		t.Fatalf("control: in the box it is no such file: %v: %s", err, out)
+	}
+	if info, err := os.Stat(filepath.Join(cmd.Dir, "s")); err != nil || info.Mode() != 0o755 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
