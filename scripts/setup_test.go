@@ -157,7 +157,8 @@ func TestARegistryThatNeverAnswersIsGivenUp(t *testing.T) {
 	if want := "setup: cannot pull " + image + ": no answer in 1 s"; !strings.Contains(out, want) {
 		t.Errorf("setup does not say %q:\n%s", want, out)
 	}
-	if took := time.Since(start); took > 20*time.Second {
+	// The client alone would wait for minutes.
+	if took := time.Since(start); took > 90*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	m.mustHaveImage(image)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -177,6 +178,11 @@ func gateTag(t *testing.T, av string) string {
 func (o otherEngine) start(t *testing.T, dir string) (ends func()) {
 	t.Helper()
 	ends = o.daemon(t, dir)
+	version := docker(t, "version", "--format", "{{.Server.Version}}")
+	if major, err := strconv.Atoi(strings.SplitN(version, ".", 2)[0]); o.newer && (err != nil || major < 26) {
+		t.Fatalf("the daemon is no newer one: %s", version)
+	}
+	t.Logf("the daemon is of version %s", version)
 	file := filepath.Join(dir, "images.tar")
 	docker(t, "load", "-i", file)
 	if err := os.Remove(file); err != nil {
