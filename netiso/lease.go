@@ -76,8 +76,12 @@ const (
 	endedPrefix = ".ended-"
 )
 
-// lookTries is how often a lock is asked for again that somebody only looked at.
-const lookTries = 50
+const (
+	// lookTries is how often a lock is asked for again that somebody only looked at.
+	lookTries = 50
+	// lookPause is between them: who looks may have lost its processor while it does.
+	lookPause = 2 * time.Millisecond
+)
 
 // take locks the folder of a run that is not alive, so that two prunes do not take
 // the same run apart. It gives nil for a run that is alive, and a lease without a
@@ -91,6 +95,7 @@ func take(home, run string) (*Lease, error) {
 		if held, failed := isHeld(path); held || failed != nil {
 			break
 		}
+		time.Sleep(lookPause)
 		lock, err = lockFile(path, 0)
 	}
 	switch {
