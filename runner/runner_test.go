@@ -56,6 +56,7 @@ type notary struct {
 	mu                   sync.Mutex
 	connects             []string
 	closed               bool
+	opening              func() error // nil: a session is opened at once
 }
 
 func newNotary(t *testing.T) *notary {
@@ -103,10 +104,15 @@ func certificate(t *testing.T, name string, parent *x509.Certificate, signer *ec
 	return key, der
 }
 
-func (n *notary) CA() []byte                                           { return n.ca }
-func (n *notary) Open(context.Context, string) (runner.Session, error) { return n, nil }
-func (n *notary) ProxyURL(a net.Addr) string                           { return "http://" + a.String() }
-func (n *notary) Close(context.Context) error                          { n.closed = true; return nil }
+func (n *notary) CA() []byte                  { return n.ca }
+func (n *notary) ProxyURL(a net.Addr) string  { return "http://" + a.String() }
+func (n *notary) Close(context.Context) error { n.closed = true; return nil }
+func (n *notary) Open(context.Context, string) (runner.Session, error) {
+	if n.opening != nil {
+		return n, n.opening()
+	}
+	return n, nil
+}
 func (n *notary) Identity() netiso.Identity {
 	return netiso.Identity{CA: n.ca, Certificate: n.certificate, Key: n.key}
 }
