@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/av-project/av/images"
 	"github.com/av-project/av/netiso"
 	"github.com/av-project/av/netiso/engine"
@@ -170,16 +168,6 @@ func (b *box) complete(ctx context.Context) error {
 	return nil
 }
 
-// await waits for a step that goes on beside this one.
-func await(ctx context.Context, done <-chan struct{}) error {
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // countTimeout bounds the reading of the counters. They are read while the engine
 // removes the agent's container, which takes longer.
 const countTimeout = 500 * time.Millisecond
@@ -193,38 +181,6 @@ func (b *box) count(ctx context.Context) error {
 		b.Refused(b.gate.Refused(ctx, b.walls))
 	}
 	return nil
-}
-
-// together runs steps side by side and waits for all of them, so that each has
-// either failed or left its undo. The first failure is the one told.
-func together(steps ...func() error) error {
-	var group errgroup.Group
-	for _, step := range steps {
-		group.Go(step)
-	}
-	return group.Wait()
-}
-
-// sideBySide is together for steps that end when another one fails: nobody waits for an
-// image to be built for a box that will not be.
-func sideBySide(ctx context.Context, steps ...func(context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	ending := func(step func(context.Context) error) func() error {
-		return func() error {
-			err := step(ctx)
-			if err == nil {
-				return nil
-			}
-			cancel(err)
-			return context.Cause(ctx) // the first failure, and not what it made of the others
-		}
-	}
-	var group errgroup.Group
-	for _, step := range steps {
-		group.Go(ending(step))
-	}
-	// When all went well the context goes on, with what they have begun.
-	return group.Wait()
 }
 
 // hold puts the watchdog in place, and takes the run's lock: in this order, so that

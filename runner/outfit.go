@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 
 	"github.com/av-project/av/netiso/engine"
 	"github.com/av-project/av/runner/entry"
-	"github.com/av-project/av/runner/hostpath"
 )
 
 // maxBundle is the longest bundle that is read out of an image, in bytes.
@@ -98,7 +96,6 @@ func (o *outfit) files(ctx context.Context, ca []byte, uid, gid int, git Git) ([
 		func() (err error) { users, err = o.read(ctx, "/etc/passwd"); return err },
 		func() (err error) { groups, err = o.read(ctx, "/etc/group"); return err },
 		func() (err error) { gitconfig, err = o.read(ctx, systemGitconfig); return err },
-		func() error { return o.checkPlaces(ctx) },
 	)
 	if err = errors.Join(err, o.undress(ctx)); err != nil {
 		return nil, err
@@ -111,49 +108,6 @@ func (o *outfit) files(ctx context.Context, ca []byte, uid, gid int, git Git) ([
 		files = append(files, file("etc/group", appendLine(groups, entry)))
 	}
 	return files, nil
-}
-
-// own are the places where a box has files of av's, beside those of runner/entry.
-var own = []string{"/etc/passwd", "/etc/group", systemGitconfig, "/etc/hosts", "/etc/resolv.conf"}
-
-// checkPlaces refuses an image whose links would lead what is put there into a folder of the
-// host that is in the box: the engine makes a file wherever it mounts one.
-func (o *outfit) checkPlaces(ctx context.Context) error {
-	links, err := o.cached(ctx, "links", func(id string) ([]byte, error) {
-		var links []byte
-		for _, name := range own {
-			mode, target, err := o.engine.Lstat(ctx, id, name)
-			if err != nil && !errors.Is(err, engine.ErrNotFound) {
-				return nil, err
-			}
-			if err == nil && mode&fs.ModeSymlink != 0 {
-				links = fmt.Appendf(links, "%s\x00%s\x00", name, target)
-			}
-		}
-		return links, nil
-	})
-	if err != nil {
-		return err
-	}
-	parts := strings.Split(string(links), "\x00")
-	for i := 0; i+1 < len(parts); i += 2 {
-		for _, mount := range o.mounts {
-			if hostpath.Within(parts[i+1], mount) {
-				return &leadsOut{parts[i], parts[i+1]}
-			}
-		}
-	}
-	return nil
-}
-
-// leadsOut is an image that would have av's files put into the host's folders.
-type leadsOut struct{ name, target string }
-
-func (l *leadsOut) Error() string {
-	return fmt.Sprintf("in the image %s is a link to %s, where a folder of the host will be", l.name, l.target)
-}
-func (l *leadsOut) Hint() string {
-	return "use another image: nothing that is honest has such a link"
 }
 
 // look gives the container to read from.
@@ -191,21 +145,11 @@ func appendLine(file []byte, line string) []byte {
 	return append(bytes.Clone(file), line...)
 }
 
-// read gives a file of the image, empty where it has none.
+// read gives a file of the image, empty where it has none. An image never changes
+// under its id, so a file is read out of it once: that takes an engine as long as to
+// start a container.
 func (o *outfit) read(ctx context.Context, name string) ([]byte, error) {
-	return o.cached(ctx, path.Base(name), func(id string) ([]byte, error) {
-		content, err := readFile(ctx, o.engine, id, name)
-		if errors.Is(err, engine.ErrNotFound) {
-			err = nil
-		}
-		return content, err
-	})
-}
-
-// cached gives what was found in a container of the image. An image never changes under its
-// id, so it is looked into once: that takes an engine as long as to start a container.
-func (o *outfit) cached(ctx context.Context, what string, find func(id string) ([]byte, error)) ([]byte, error) {
-	kept := filepath.Join(o.cache, strings.TrimPrefix(o.image.ID, "sha256:")+"-"+what)
+	kept := filepath.Join(o.cache, strings.TrimPrefix(o.image.ID, "sha256:")+"-"+path.Base(name))
 	if content, err := os.ReadFile(kept); err == nil {
 		return content, nil
 	}
@@ -213,8 +157,8 @@ func (o *outfit) cached(ctx context.Context, what string, find func(id string) (
 	if err != nil {
 		return nil, err
 	}
-	content, err := find(id)
-	if err != nil {
+	content, err := readFile(ctx, o.engine, id, name)
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return nil, err
 	}
 	return content, keep(kept, content)

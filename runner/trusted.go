@@ -20,7 +20,7 @@ import (
 
 // trustFormat changes when other files are to be made of the same image and authority, so that what is in the cache of
 // an older av is not taken for them.
-const trustFormat = "2"
+const trustFormat = "3"
 
 // lookTimeout bounds the looking into an image, which may have much to look at.
 const lookTimeout = 5 * time.Minute
@@ -96,25 +96,47 @@ func otherPlaces(mounts []string) (others []string) {
 // mounts, and HOME. An image with a link on the way to a mount is refused. A runtime would
 // follow it: with a link from /workspace to /opt/x the user's folder is at /opt/x, and what av
 // puts there, or only a place for it, would be made in the user's folder, as root. HOME may
-// be elsewhere, as long as that is in no such place.
+// be elsewhere, and so may the files that av puts beside what an image trusts, as long as
+// that is in no such place.
 func realPlaces(ctx context.Context, image trust.Source, mounts []string) ([]string, error) {
 	for _, place := range mounts {
-		real, err := trust.Real(ctx, image, place)
+		real, err := realPlace(ctx, image, place)
 		if err != nil {
-			return nil, fmt.Errorf("see where %s is in the image: %w", place, err)
+			return nil, err
 		}
 		if real != place {
 			return nil, &ledAway{place, real}
 		}
 	}
-	home, err := trust.Real(ctx, image, homeInBox)
+	home, err := realPlace(ctx, image, homeInBox)
 	if err != nil {
-		return nil, fmt.Errorf("see where %s is in the image: %w", homeInBox, err)
+		return nil, err
 	}
 	if slices.ContainsFunc(mounts, func(mount string) bool { return hostpath.Within(home, mount) || hostpath.Within(mount, home) }) {
 		return nil, &ledAway{homeInBox, home}
 	}
-	return append([]string{homeInBox, home}, mounts...), nil
+	taken := append([]string{homeInBox, home}, mounts...)
+	for _, place := range ownFiles {
+		real, err := realPlace(ctx, image, place)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(taken, func(mount string) bool { return hostpath.Within(real, mount) }) {
+			return nil, &ledAway{place, real}
+		}
+	}
+	return taken, nil
+}
+
+// ownFiles are those of av's in a box, beside what makes it trust and what runner/entry uses.
+var ownFiles = []string{"/etc/passwd", "/etc/group", systemGitconfig, "/etc/hosts", "/etc/resolv.conf"}
+
+func realPlace(ctx context.Context, image trust.Source, place string) (string, error) {
+	real, err := trust.Real(ctx, image, place)
+	if err != nil {
+		return "", fmt.Errorf("see where %s is in the image: %w", place, err)
+	}
+	return real, nil
 }
 
 // checkEntry refuses an image with something of its own where av's program is mounted, and

@@ -56,8 +56,7 @@ type Bind struct {
 	ReadOnly       bool
 }
 
-// Volume is a volume of the engine's put into a container. Without a name it is a new one,
-// empty, which goes when the container is removed.
+// Volume is a volume of the engine's put into a container.
 type Volume struct{ Name, Target string }
 
 // ContainerInfo is a container that exists.
@@ -126,11 +125,7 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 		})
 	}
 	for _, v := range c.Volumes {
-		m := mount.Mount{Type: mount.TypeVolume, Source: v.Name, Target: v.Target}
-		if v.Name == "" {
-			m.VolumeOptions = &mount.VolumeOptions{NoCopy: true} // of what the image has there
-		}
-		host.Mounts = append(host.Mounts, m)
+		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Source: v.Name, Target: v.Target})
 	}
 	answer, err := e.api.ContainerCreate(ctx, config, host, nil, nil, c.Name)
 	return answer.ID, wrap(err, "create container %s", c.Name)

@@ -104,9 +104,9 @@ func (d *Dir) pass(name string) (*Dir, error) {
 			at.Close()
 			return nil, failed("open", name, fs.ErrInvalid)
 		}
-		next, err2 := at.open(part, passOnly)
+		next, problem := at.open(part, passOnly)
 		at.Close()
-		at, err = next, err2
+		at, err = next, problem
 	}
 	return at, err
 }
