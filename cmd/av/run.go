@@ -123,14 +123,14 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.box.put(f.isolation, &runner.Spec{HostWalls: hostWalls[f.hostWalls]}); err != nil {
-		return err // before anything is opened
+	spec := runner.Spec{HostWalls: hostWalls[f.hostWalls]}
+	if err := f.box.put(f.isolation, &spec); err != nil {
+		return err
 	}
 	agent, err := f.agent.choose(e, f.isolation, f.image, command)
 	if err != nil {
 		return err
 	}
-	var spec runner.Spec
 	if err := f.box.putHome(e, agent, command[0], &spec); err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	}
 
 	broker := &broker{open: e.openVault, grant: grant, way: way, logger: e.logger()}
-	spec.Home, spec.Command, spec.Env, spec.Image, spec.Pool, spec.HostWalls, spec.Relay = e.home, command, environment, f.image, pool, hostWalls[f.hostWalls], relays[f.relay]
+	spec.Home, spec.Command, spec.Env, spec.Image, spec.Pool, spec.Relay = e.home, command, environment, f.image, pool, relays[f.relay]
 	spec.Broker, spec.Publish = broker, publish
 	spec.Streams = e.streams(console)
 	spec.Signals, spec.Held, spec.Suspend = signals, e.held(console), suspend
@@ -196,9 +196,6 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	var found []runner.Found
 	spec.Copied = func(made *workcopy.Copy, changes int) { e.copied(f.quiet, made, changes) }
 	spec.Protected = func(one runner.Found) { found = append(found, one) }
-	if err := f.box.put(f.isolation, &spec); err != nil {
-		return err
-	}
 	r := receipt{HostServices: grant.Host, Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
 	spec.NoFirewall = f.noFirewall
 	spec.Took = r.took
