@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,7 +13,8 @@ import (
 // An engine makes a file wherever it mounts one, as root of the host.
 func TestImagesLinksLeadAvsFilesIntoNoFolderOfTheHost(t *testing.T) {
 	_, env, av := home(t)
-	for _, c := range []struct {
+	group := newMarker()
+	for n, c := range []struct {
 		name, script string
 		refused      bool
 	}{
@@ -21,17 +23,12 @@ func TestImagesLinksLeadAvsFilesIntoNoFolderOfTheHost(t *testing.T) {
 		{"a file of HOME", "ln -s ../home/agent/.bashrc /etc/gitconfig", true},
 		{"the control: a file of the image", "mkdir /opt/av && : >/opt/av/x && ln -s /opt/av/x /etc/gitconfig", false},
 	} {
-		build := exec.Command("docker", "build", "-q", "--network", "none", "-")
-		build.Stdin = strings.NewReader("FROM " + require.Image + "\nRUN " + c.script + "\n")
-		out, err := build.Output()
-		if err != nil {
-			t.Fatalf("%s: %v: %s", c.name, err, out)
-		}
-		image := strings.TrimSpace(string(out))
-		t.Cleanup(func() { _ = exec.Command("docker", "rmi", image).Run() })
+		image := fmt.Sprintf("av-test-hostile:%s-%d", group, n)
+		buildImage(t, "av-test-hostile", image, tarOf(t, map[string]string{"Dockerfile": "FROM " + require.Image + "\nRUN " + c.script + "\n"}))
+		t.Cleanup(func() { docker(t, "image", "rm", image) })
 		cmd := exec.Command(av, "run", "--isolation=container", "--image", image, "--", "echo", "started")
 		cmd.Env, cmd.Dir = env, t.TempDir()
-		out, _ = cmd.CombinedOutput()
+		out, _ := cmd.CombinedOutput()
 		if code := cmd.ProcessState.ExitCode(); c.refused && (code != exitFailed || !strings.Contains(string(out), "av: error: in the image ") || !strings.Contains(string(out), "\nav: hint: ")) ||
 			!c.refused && (code != 0 || !strings.Contains(string(out), "started\n")) {
 			t.Errorf("%s: %d: %s", c.name, code, out)

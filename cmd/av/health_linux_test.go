@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -13,23 +12,15 @@ import (
 // on: before the walls are proved.
 func TestImagesOwnHealthCheckIsNotRun(t *testing.T) {
 	dir, env, av := home(t)
-	docker := func(args ...string) string {
-		t.Helper()
-		out, err := exec.Command("docker", args...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("docker %v: %v: %s", args, err, out)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	from := docker("create", require.Image)
-	image := docker("commit", "--change", "HEALTHCHECK --interval=1s CMD echo checked >/workspace/checked", from)
-	docker("rm", from)
-	t.Cleanup(func() { docker("rmi", image) })
+	from := docker(t, "create", require.Image)
+	image := docker(t, "commit", "--change", "HEALTHCHECK --interval=1s CMD echo checked >/workspace/checked", from)
+	docker(t, "rm", from)
+	t.Cleanup(func() { docker(t, "rmi", image) })
 
 	const health = "{{if .State.Health}}checked{{end}}"
-	control := docker("run", "-d", "--network", "none", image, "sleep", "1000")
-	checked := docker("inspect", "-f", health, control)
-	docker("rm", "-f", control)
+	control := docker(t, "run", "-d", "--network", "none", image, "sleep", "1000")
+	checked := docker(t, "inspect", "-f", health, control)
+	docker(t, "rm", "-f", control)
 	if checked != "checked" {
 		t.Fatal("the control: an ordinary container of the image has no check")
 	}
@@ -40,7 +31,7 @@ func TestImagesOwnHealthCheckIsNotRun(t *testing.T) {
 	if len(live) != 1 {
 		t.Fatalf("alive: %v", live)
 	}
-	if got := docker("inspect", "-f", health, "av-"+live[0].Run+"-agent"); got != "" {
+	if got := docker(t, "inspect", "-f", health, "av-"+live[0].Run+"-agent"); got != "" {
 		t.Error("the image's check is run in the box")
 	}
 	r.kill(t)
