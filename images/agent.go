@@ -27,10 +27,13 @@ const agentPrefix = "av-agent-"
 type Recipe struct {
 	Name             string
 	NPM, Debian, Pip []string
+	// Archive is a tar to fetch, as words: for each architecture (Debian's name) its address
+	// and its SHA-256. Programs are the paths in it to put on the PATH.
+	Archive, Programs []string `json:",omitempty"`
 }
 
 // None tells whether there is nothing to install.
-func (r Recipe) None() bool { return len(r.NPM)+len(r.Debian)+len(r.Pip) == 0 }
+func (r Recipe) None() bool { return len(r.NPM)+len(r.Debian)+len(r.Pip)+len(r.Archive) == 0 }
 
 // Tag is the name of the image that is built of the recipe. It follows from what av puts in,
 // and not from where that was fetched.
@@ -68,7 +71,7 @@ func (r Recipe) plan(s Site, c Choice) plan {
 	if c.From != "" {
 		args["FROM"] = c.From
 	}
-	for name, list := range map[string][]string{"NPM": r.NPM, "DEBIAN": r.Debian, "PIP": r.Pip} {
+	for name, list := range map[string][]string{"NPM": r.NPM, "DEBIAN": r.Debian, "PIP": r.Pip, "ARCHIVE": r.Archive, "PROGRAMS": r.Programs} {
 		args[name] = strings.Join(list, " ")
 	}
 	return plan{dockerfile: agentDockerfile, args: args,

@@ -51,14 +51,14 @@ func TestTagOfAnAgentFollowsFromItsRecipeAlone(t *testing.T) {
 	if again := a; again.Tag() != a.Tag() || !strings.HasPrefix(a.Tag(), "av-agent-x:") {
 		t.Error(a.Tag())
 	}
-	for _, other := range []Recipe{{Name: "x", NPM: []string{"x@1.0.1"}}, {Name: "x", Debian: []string{"x@1.0.0"}}, {Name: "y", NPM: []string{"x@1.0.0"}}} {
+	for _, other := range []Recipe{{Name: "x", NPM: []string{"x@1.0.1"}}, {Name: "x", Debian: []string{"x@1.0.0"}}, {Name: "y", NPM: []string{"x@1.0.0"}}, {Name: "x", Archive: []string{"x@1.0.0"}}} {
 		if other.Tag() == a.Tag() {
 			t.Errorf("%+v has the same", other)
 		}
 	}
 	p := a.plan(Site{CA: []byte("ca"), Args: map[string]string{"npm_config_registry": "https://r.test", "HTTP_PROXY": "http://p.test"}},
 		Choice{From: "corp/debian", Args: map[string]string{"HTTP_PROXY": "http://mine.test"}})
-	want := map[string]string{"npm_config_registry": "https://r.test", "HTTP_PROXY": "http://mine.test", "FROM": "corp/debian", "NPM": "x@1.0.0", "DEBIAN": "", "PIP": ""}
+	want := map[string]string{"npm_config_registry": "https://r.test", "HTTP_PROXY": "http://mine.test", "FROM": "corp/debian", "NPM": "x@1.0.0", "DEBIAN": "", "PIP": "", "ARCHIVE": "", "PROGRAMS": ""}
 	if diff := cmp.Diff(want, p.args); diff != "" {
 		t.Error(diff)
 	}

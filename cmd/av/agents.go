@@ -104,5 +104,6 @@ func allowed(a agents.Agent) (list []policy.Target, err error) {
 
 // recipe is what an agent's image is built of.
 func recipe(a agents.Agent) images.Recipe {
-	return images.Recipe{Name: a.Name, NPM: a.Install.NPM, Debian: a.Install.Debian, Pip: a.Install.Pip}
+	return images.Recipe{Name: a.Name, NPM: a.Install.NPM, Debian: a.Install.Debian, Pip: a.Install.Pip,
+		Archive: a.Install.Archive.Words(), Programs: a.Install.Archive.Programs}
 }

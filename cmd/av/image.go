@@ -74,7 +74,7 @@ func (e *env) buildImages(ctx context.Context, f imageFlags) error {
 			return err
 		}
 		if a.Install.None() && a.Name != agents.Generic {
-			return withHint(fmt.Errorf("av cannot install %s: no registry that it installs from has it", a.Title), "build an image that holds it, and name that in `av run --image`")
+			return withHint(fmt.Errorf("av cannot install %s: its file says of nothing to install", a.Title), "build an image that holds it, and name that in `av run --image`")
 		}
 	}
 	return e.withBuilder(ctx, func(ctx context.Context, b images.Builder) error {

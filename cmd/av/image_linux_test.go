@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,20 +20,23 @@ import (
 // fakeDebian is what an agent's image is built on in these tests: a Debian in which what
 // fetches packages only writes down what it was asked for, so that nothing is fetched.
 var fakeDebian = map[string]string{
-	"Dockerfile": "FROM " + require.Image + "\nCOPY bin /usr/local/bin\nRUN mkdir -p /etc/ssl/certs && : >/etc/ssl/certs/ca-certificates.crt\n",
+	"Dockerfile": "FROM " + require.Image + "\nCOPY bin /usr/local/bin\nCOPY in /in\n" +
+		"RUN mkdir -p /etc/ssl/certs && : >/etc/ssl/certs/ca-certificates.crt && tar -czf /archive -C / in\n",
 	"bin/apt-get": `#!/bin/sh
 echo "$@" >>/asked
 case "$* $DEBIAN_MIRROR" in *no-such-package*) echo "E: Unable to locate package no-such-package"; exit 100;; esac
 `,
 	"bin/node":      "#!/bin/sh\necho x64\n",
 	"bin/npm":       "#!/bin/sh\nmkdir -p /opt/node/bin\n",
+	"bin/curl":      "#!/bin/sh\nfor url; do :; done\necho $url >/opt/agent/asked\ncp /archive /tmp/archive\n",
+	"in/fetched":    "#!/bin/sh\necho $(id -un) $(cat /opt/agent/asked)\n",
 	"bin/fakeagent": "#!/bin/sh\nid -un; cat /asked\n",
 }
 
 // imageWorld is a home with two agents of the user's own, whose names nobody else has.
 type imageWorld struct {
 	t              *testing.T
-	av, base       string
+	av, base, home string
 	env            []string
 	good, bad, dir string
 }
@@ -40,7 +45,7 @@ func newImageWorld(t *testing.T) imageWorld {
 	t.Helper()
 	dir, env, av := home(t)
 	marker := newMarker()
-	w := imageWorld{t: t, av: av, env: env, good: "good" + marker, bad: "bad" + marker, dir: t.TempDir(), base: "av-test-base:" + marker}
+	w := imageWorld{t: t, av: av, home: dir, env: env, good: "good" + marker, bad: "bad" + marker, dir: t.TempDir(), base: "av-test-base:" + marker}
 	if err := os.Mkdir(filepath.Join(dir, "agents"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -131,6 +136,46 @@ func TestImageOfAnAgentIsBuiltOnAnotherAndRunsUseIt(t *testing.T) {
 	}
 	if now := docker(t, "image", "inspect", "-f", "{{.Id}}", tag); now != before {
 		t.Errorf("the image is another: %s, %s", before, now)
+	}
+}
+
+// An archive is taken for what it is by its digest, wherever it was fetched.
+func TestImageHoldsWhatAnArchiveBrought(t *testing.T) {
+	w := newImageWorld(t)
+	arch := docker(t, "version", "-f", "{{.Server.Arch}}")
+	archive := docker(t, "run", "--rm", w.base, "sh", "-c", "sha256sum /archive")[:64]
+	const address = "https://vendor.test/mine-1.0.0.tar.gz"
+	write := func(digest, arch string) {
+		t.Helper()
+		text := fmt.Sprintf("name: %s\ntitle: Mine\ncommands: [fetched]\ninstall: {archive: {programs: [in/fetched], %s: {url: %q, sha256: %q}}}\n", w.good, arch, address, digest)
+		if err := os.WriteFile(filepath.Join(w.home, "agents", w.good+".yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct{ digest, arch, want string }{
+		"another's":             {strings.Repeat("0", 64), arch, "install.sh: " + address + " is not what it was when av was made"},
+		"for another processor": {archive, map[string]string{"amd64": "arm64", "arm64": "amd64"}[arch], "install.sh: the vendor has no archive for " + arch},
+	} {
+		write(c.digest, c.arch)
+		if out, said, code := w.run("image", "build", "--agent", w.good, "--from", w.base); code != exitFailed || out != "" || !strings.Contains(said, c.want) {
+			t.Errorf("%s: %d: %s%s", name, code, out, said)
+		}
+	}
+	write(archive, arch)
+	for _, mirror := range []string{"", "https://mirror.test/mine.tar.gz"} {
+		args := []string{"image", "build", "--agent", w.good, "--from", w.base}
+		if mirror != "" {
+			args = append(args, "--build-arg", "ARCHIVE_URL="+mirror)
+		}
+		out, said, code := w.run(args...)
+		if code != 0 {
+			t.Fatalf("%d: %s%s", code, out, said)
+		}
+		tag := strings.TrimSpace(out)
+		t.Cleanup(func() { _ = exec.Command("docker", "image", "rm", tag).Run() })
+		if said := docker(t, "run", "--rm", tag, "fetched"); said != "agent "+cmp.Or(mirror, address) {
+			t.Errorf("it says %q", said)
+		}
 	}
 }
 

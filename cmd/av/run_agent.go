@@ -42,7 +42,7 @@ func (f agentFlags) choose(e *env, isolation, image string, command []string) (a
 		return a, err
 	}
 	if a.Install.None() && a.Name != agents.Generic && image == "" {
-		return a, withHint(fmt.Errorf("av cannot install %s: no registry that it installs from has it", a.Title),
+		return a, withHint(fmt.Errorf("av cannot install %s: its file says of nothing to install", a.Title),
 			"build an image that holds it, and name that with --image")
 	}
 	return a, nil

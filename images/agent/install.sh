@@ -36,6 +36,29 @@ trust() {
 	[ -n "${PIP_INDEX_URL:-}" ] || unset PIP_INDEX_URL
 }
 
+# archive ARCH URL SHA256...: fetches the one for this machine, from another place if the build was told one, and unpacks it
+# if it is the one that was meant.
+archive() {
+	arch=$(dpkg --print-architecture)
+	while [ $# -gt 0 ] && [ "$1" != "$arch" ]; do shift 3; done
+	if [ $# -eq 0 ]; then
+		echo "install.sh: the vendor has no archive for $arch" >&2
+		exit 1
+	fi
+	curl --fail --silent --show-error --location --retry 5 --cacert /tmp/ca.pem --output /tmp/archive "${ARCHIVE_URL:-$2}"
+	if ! echo "$3  /tmp/archive" | sha256sum --check --status; then
+		echo "install.sh: ${ARCHIVE_URL:-$2} is not what it was when av was made: its SHA-256 is not $3" >&2
+		exit 1
+	fi
+	mkdir -p /opt/agent/archive
+	tar -x -f /tmp/archive --no-same-owner -C /opt/agent/archive
+	for program in $PROGRAMS; do
+		chmod 755 "/opt/agent/archive/$program"
+		ln -s "../archive/$program" "/opt/agent/bin/${program##*/}"
+	done
+	rm /tmp/archive
+}
+
 case $1 in
 npm)
 	# Debian's npm is several hundred packages. They are unpacked and not set up, which takes a tenth of the time: this
@@ -69,6 +92,13 @@ agent)
 		python3 -m venv /opt/agent/venv
 		# shellcheck disable=SC2086
 		/opt/agent/venv/bin/pip install --no-cache-dir $PIP
+		tidy
+	fi
+	if [ -n "${ARCHIVE:-}" ]; then
+		lists
+		packages bzip2 curl xz-utils
+		# shellcheck disable=SC2086
+		archive $ARCHIVE
 		tidy
 	fi
 	;;

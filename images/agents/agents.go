@@ -42,13 +42,49 @@ type Agent struct {
 // Install is how its programs get into an image. All of it may be empty: such an agent needs
 // an image of the user's.
 type Install struct {
-	NPM    []string `json:"npm,omitempty"`
-	Debian []string `json:"debian,omitempty"`
-	Pip    []string `json:"pip,omitempty"`
+	NPM     []string `json:"npm,omitempty"`
+	Debian  []string `json:"debian,omitempty"`
+	Pip     []string `json:"pip,omitempty"`
+	Archive Archive  `json:"archive,omitzero"`
+}
+
+// Archive is a tar that the vendor offers for download, for those that are in no registry.
+type Archive struct {
+	// Programs are the paths in it of what is put on the PATH.
+	Programs []string `json:"programs"`
+	AMD64    Download `json:"amd64,omitzero"`
+	ARM64    Download `json:"arm64,omitzero"`
+}
+
+// Download is one file at a fixed address, known by its digest: whoever has the address in
+// their hand can then not put another in its place.
+type Download struct {
+	URL    string `json:"url"`
+	SHA256 string `json:"sha256"`
 }
 
 // None tells whether there is no recipe.
-func (i Install) None() bool { return len(i.NPM)+len(i.Debian)+len(i.Pip) == 0 }
+func (i Install) None() bool { return len(i.NPM)+len(i.Debian)+len(i.Pip)+len(i.Archive.Programs) == 0 }
+
+// Words are the archive as one line of words: for each architecture its name (Debian's), its
+// address and its digest.
+func (a Archive) Words() (words []string) {
+	for _, d := range a.downloads() {
+		if d.URL != "" {
+			words = append(words, d.arch, d.URL, d.SHA256)
+		}
+	}
+	return words
+}
+
+type archDownload struct {
+	arch string
+	Download
+}
+
+func (a Archive) downloads() []archDownload {
+	return []archDownload{{"amd64", a.AMD64}, {"arm64", a.ARM64}}
+}
 
 func (i Install) String() string {
 	var parts []string
@@ -58,6 +94,11 @@ func (i Install) String() string {
 	}{{"npm", i.NPM}, {"apt", i.Debian}, {"pip", i.Pip}} {
 		if len(p.list) > 0 {
 			parts = append(parts, p.by+" "+strings.Join(p.list, " "))
+		}
+	}
+	for _, d := range i.Archive.downloads() {
+		if d.URL != "" {
+			return strings.Join(append(parts, d.URL), "; ") // one stands for both
 		}
 	}
 	return strings.Join(parts, "; ")
@@ -154,14 +195,12 @@ func Table(set Set) string {
 		for _, s := range a.Credentials {
 			services = append(services, "`"+s.Service+"`")
 		}
-		tried := "the recipe alone"
+		tried := "not in the tests"
 		switch {
 		case a.Tested:
 			tried = "the real program, in the tests"
 		case a.Name == Generic:
 			tried = "yes"
-		case a.Install.None():
-			tried = "no"
 		}
 		installs := a.Install.String()
 		if installs == "" {

@@ -129,7 +129,32 @@ func TestAgentThatCannotBeReadIsRefusedWithFileAndLine(t *testing.T) {
 			}
 		})
 	}
-	set, err := Load(write(t, "mine.yaml", own+"share: {write: [.mine/talks], read: [.mine/rules.md]}\n"))
+	const digest = "df11eb9f525a1b62dea24fc2896b597b3111ad8a95729660817483ff3b96cb2e"
+	good := "\n  archive: {programs: [a/mine], arm64: {url: \"https://x.test/a-1.2%2B3.tar.bz2\", sha256: " + digest + "}}\ncredentials"
+	for name, c := range map[string]struct{ old, new, want string }{
+		"no programs":           {"[a/mine]", "[]", `: the archive has no programs`},
+		"no address":            {"arm64: {url: \"https://x.test/a-1.2%2B3.tar.bz2\", sha256: " + digest + "}", "", `: the archive has no address`},
+		"a program elsewhere":   {"a/mine", "../mine", `:6: "../mine" is no path of a program`},
+		"two words":             {"a/mine", "a/mine b", `:6: "a/mine b" is no path of a program`},
+		"an address of words":   {"a-1", "a 1", `is no address of a .tar.gz`},
+		"an address in a shell": {"a-1", "$(id)", `is no address of a .tar.gz`},
+		"an option":             {"https://", "-o", `is no address of a .tar.gz`},
+		"no tar":                {".tar.bz2", ".deb", `is no address of a .tar.gz`},
+		"no digest":             {digest, "\"\"", `"" is no SHA-256`},
+		"a short digest":        {digest, digest[:40], `is no SHA-256`},
+	} {
+		t.Run("archive: "+name, func(t *testing.T) {
+			text := strings.Replace(own, "\ncredentials", strings.Replace(good, c.old, c.new, 1), 1)
+			if _, err := Load(write(t, "mine.yaml", text)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	set, err := Load(write(t, "mine.yaml", strings.Replace(own, "\ncredentials", good, 1)))
+	if err != nil || !slices.Equal(set[0].Install.Archive.Words(), []string{"arm64", "https://x.test/a-1.2%2B3.tar.bz2", digest}) {
+		t.Errorf("control: %v, %+v", err, set)
+	}
+	set, err = Load(write(t, "mine.yaml", own+"share: {write: [.mine/talks], read: [.mine/rules.md]}\n"))
 	if err != nil || !slices.Equal(set[0].Share.All(), []string{".mine/talks", ".mine/rules.md"}) {
 		t.Errorf("control: %v, %+v", err, set)
 	}

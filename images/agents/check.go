@@ -17,6 +17,9 @@ var (
 	// was tried today.
 	npmPackage    = regexp.MustCompile(`^(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*@[0-9]+\.[0-9]+\.[0-9]+[A-Za-z0-9.+-]*$`)
 	debianPackage = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?$`)
+	downloadURL   = regexp.MustCompile(`^https?://[A-Za-z0-9][A-Za-z0-9.:-]*/[A-Za-z0-9/._~%+-]+\.(tar\.(gz|bz2|xz)|tgz)$`)
+	sha256Hex     = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	programPath   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+/-]*$`)
 	pipPackage    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][A-Za-z0-9.+!]*$`)
 )
 
@@ -55,6 +58,9 @@ func (a Agent) check() (where, text string) {
 			}
 		}
 	}
+	if where, text := a.Install.Archive.check(); text != "" {
+		return "$.install.archive" + where, text
+	}
 	for i, dir := range a.State {
 		if !inHome(dir) {
 			return fmt.Sprintf("$.state[%d]", i), fmt.Sprintf("%q is no place in HOME", dir)
@@ -73,6 +79,32 @@ func (a Agent) check() (where, text string) {
 		}
 		if where, text := checkStart(here, s.Env, s.Files); text != "" {
 			return where, text
+		}
+	}
+	return "", ""
+}
+
+// check wants an archive that can be one alone: an address and the digest of what lies there.
+func (a Archive) check() (where, text string) {
+	words := a.Words()
+	switch {
+	case len(a.Programs) > 0 && len(words) == 0:
+		return "", "the archive has no address: give amd64, arm64 or both"
+	case len(a.Programs) == 0 && len(words) > 0:
+		return "", "the archive has no programs: give the paths in it of those to put on the PATH"
+	}
+	for i, p := range a.Programs {
+		if !programPath.MatchString(p) || !inHome(p) || !commandName.MatchString(filepath.Base(p)) {
+			return fmt.Sprintf(".programs[%d]", i), fmt.Sprintf("%q is no path of a program in the archive", p)
+		}
+	}
+	for _, d := range a.downloads() {
+		switch {
+		case d.Download == Download{}:
+		case !downloadURL.MatchString(d.URL):
+			return "." + d.arch + ".url", fmt.Sprintf("%q is no address of a .tar.gz, .tar.bz2 or .tar.xz", d.URL)
+		case !sha256Hex.MatchString(d.SHA256):
+			return "." + d.arch + ".sha256", fmt.Sprintf("%q is no SHA-256 in 64 digits of 0-9 and a-f", d.SHA256)
 		}
 	}
 	return "", ""
