@@ -75,6 +75,9 @@ type Pruner struct {
 	// OlderThan spares what is younger. With it, what other av homes left on the engine
 	// is looked at too: whether they run can only be seen by what they have there.
 	OlderThan time.Duration
+	// Last is called with the folder of a dead run, when all else of the run is gone and
+	// before the folder is; nil: nothing is to be done there.
+	Last func(run, dir string)
 	// KeepFolder leaves the run's folder, for there is more to do before it may go.
 	KeepFolder bool
 	// DryRun: everything is found and judged as ever, and stays.
@@ -158,6 +161,9 @@ func (p *Pruner) pruneRun(ctx context.Context, f *found, removed func(Leftover))
 	for _, thing := range f.things {
 		if stays(thing.Kind, left) || thing.Kind == KindFolder && p.KeepFolder {
 			continue
+		}
+		if thing.Kind == KindFolder && p.Last != nil && !p.DryRun {
+			p.Last(thing.Run, lease.Dir)
 		}
 		if err := p.remove(ctx, thing); err != nil {
 			left[thing.Kind] = true

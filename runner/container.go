@@ -248,6 +248,9 @@ func (b *box) makeAgent(ctx context.Context) error {
 	if err := b.placeHost(ctx); err != nil {
 		return err
 	}
+	if err := b.placed.keepLooks(b.lease.Dir); err != nil {
+		return err
+	}
 	uid, gid, err := boxUser(b.Workspace, b.traits.Rootless)
 	if err != nil {
 		return err

@@ -182,8 +182,13 @@ type running struct {
 // begin starts av in a folder of its own, and kills it at the end of the test.
 func begin(t *testing.T, av string, env []string, args ...string) running {
 	t.Helper()
+	return beginIn(t, t.TempDir(), av, env, args...)
+}
+
+func beginIn(t *testing.T, dir, av string, env []string, args ...string) running {
+	t.Helper()
 	r := running{cmd: exec.Command(av, args...), out: &syncBuffer{}}
-	r.cmd.Env, r.cmd.Dir = env, t.TempDir()
+	r.cmd.Env, r.cmd.Dir = env, dir
 	r.cmd.Stdout, r.cmd.Stderr = r.out, r.out
 	var err error
 	if r.stdin, err = r.cmd.StdinPipe(); err != nil {
@@ -199,7 +204,12 @@ func begin(t *testing.T, av string, env []string, args ...string) running {
 // start starts a run whose script says "ready", and returns when it has.
 func start(t *testing.T, av string, env []string, script string) running {
 	t.Helper()
-	r := begin(t, av, env, "run", "--isolation=container", "--", "bash", "-c", script)
+	return startIn(t, t.TempDir(), av, env, script)
+}
+
+func startIn(t *testing.T, dir, av string, env []string, script string) running {
+	t.Helper()
+	r := beginIn(t, dir, av, env, "run", "--isolation=container", "--", "bash", "-c", script)
 	until(t, "the box", 3*time.Minute, func() bool { return strings.Contains(r.out.String(), "ready") })
 	return r
 }

@@ -103,6 +103,7 @@ func (e *env) prune(ctx context.Context, f pruneFlags) (err error) {
 		fmt.Fprintf(e.stdout, "%s %s %s\n", verb, l.Kind, clean(l.Name))
 	}
 	err = errors.Join(pruner.Prune(ctx, tell), e.pruneCopies(age, f.dryRun, tell))
+	e.tellKept()
 	if err == nil && removed == 0 {
 		fmt.Fprintln(e.stderr, "av: nothing to remove")
 	}
@@ -121,7 +122,7 @@ func (e *env) pruner(ctx context.Context, owner string) (*netiso.Pruner, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &netiso.Pruner{Home: e.home, Owner: owner, Engine: eng}
+	p := &netiso.Pruner{Home: e.home, Owner: owner, Engine: eng, Last: e.compareDead}
 	host, err := firewall.OpenHost()
 	switch {
 	case err == nil:

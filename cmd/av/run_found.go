@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/av-project/av/runner"
 )
 
 // What a box has left for the host's tools to execute must reach somebody. A run in the
@@ -33,6 +35,25 @@ func (e *env) warn(run string, lines []string) error {
 		return nil // nobody may be attached
 	}
 	return os.Remove(kept)
+}
+
+// compareDead keeps, for whoever uses av next, what a run that has died left in its
+// workspace: its own process cannot tell it any more.
+func (e *env) compareDead(run, dir string) {
+	found, err := runner.CompareDead(dir)
+	var lines []string
+	for _, one := range found {
+		lines = append(lines, describeFound(one, "", false)...)
+	}
+	if err != nil {
+		lines = append(lines, fmt.Sprintf("warning: it was killed, and what it left in its workspace cannot be told: %v", err))
+	}
+	if len(lines) == 0 {
+		return
+	}
+	if err := e.noteFound(filepath.Join(keptDir(e.home), run), lines); err != nil {
+		e.tell("warning: what run %s left in its workspace cannot be kept: %v: %s", run, err, strings.Join(lines, "; "))
+	}
 }
 
 func (e *env) noteFound(file string, lines []string) error {

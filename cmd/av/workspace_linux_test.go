@@ -183,6 +183,54 @@ mv .github old && mkdir -p .github/workflows && echo evil >.github/workflows/w.y
 	}
 }
 
+// Nobody tells it at the end of a run that is killed: whoever takes the run apart keeps it for
+// the next who uses av, once.
+func TestWhatCameOutOfTheBoxOfAKilledRunIsTold(t *testing.T) {
+	t.Parallel()
+	dir, env, av := home(t)
+	ask := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command(av, args...)
+		cmd.Env, cmd.Dir = env, t.TempDir()
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	byWatchdog := func(r running) string {
+		r.kill(t)
+		until(t, "nothing to be left of the killed run", time.Minute, func() bool { return leftOf(dir) == "" })
+		return ask("ps")
+	}
+	byPrune := func(r running) string {
+		r.killWatchdog(t)
+		r.kill(t)
+		return ask("prune")
+	}
+	for name, c := range map[string]struct {
+		script, want string
+		takeApart    func(running) (said string)
+	}{
+		"by its watchdog":      {"echo x >.envrc; echo ready; sleep 1000", "1 file that your tools would execute was created: %s/.envrc\n", byWatchdog},
+		"by prune":             {"mv .github old; echo ready; sleep 1000", "1 file that your tools would execute was removed: %s/.github/workflows/w.yml\n", byPrune},
+		"with nothing to tell": {"echo x >file; echo ready; sleep 1000", "", byWatchdog},
+	} {
+		folder := workspace(t, map[string]string{"file": "x", ".github/workflows/w.yml": "mine"}, ".")
+		r := startIn(t, folder, av, env, c.script)
+		if said := ask("ps"); strings.Contains(said, "would execute") {
+			t.Errorf("%s: it is told while the run is alive: %s", name, said)
+		}
+		said := c.takeApart(r)
+		if c.want != "" && !strings.Contains(said, " has ended: warning: "+fmt.Sprintf(c.want, folder)) || c.want == "" && strings.Contains(said, "would execute") {
+			t.Errorf("%s: it says %s", name, said)
+		}
+		if again := ask("ps"); strings.Contains(again, "would execute") {
+			t.Errorf("%s: it is told again: %s", name, again)
+		}
+	}
+}
+
 func TestStrictWorkspaceAsksAndRemovesWhatWasCreated(t *testing.T) {
 	t.Parallel()
 	_, env, av := home(t)

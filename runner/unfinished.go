@@ -1,0 +1,90 @@
+package runner
+
+import (
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/av-project/av/runner/nofollow"
+	"github.com/av-project/av/runner/protect"
+)
+
+// A run that is killed compares nothing, and what its agent left for the host's tools to
+// execute would never be told. So what was seen before is kept in the run's folder, and
+// whoever takes the dead run apart compares it.
+
+// lookFile is where, in the run's folder.
+const lookFile = "look"
+
+// firstLook is what was seen of one folder before the command started.
+type firstLook struct {
+	Path     string
+	Git      bool
+	Dev, Ino uint64
+	Seen     protect.Seen
+}
+
+func (p *placed) keepLooks(dir string) (err error) {
+	var looks []firstLook
+	for _, w := range p.watched {
+		i, err := w.root.Stat()
+		if err != nil {
+			return err
+		}
+		looks = append(looks, firstLook{w.path, w.git, i.Dev, i.Ino, w.before})
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lookFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = errors.Join(gob.NewEncoder(f).Encode(looks), f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("keep what was seen of the workspace: %w", err)
+	}
+	return nil
+}
+
+// CompareDead tells what became of the folders of a run that has died, by what it kept in
+// its own folder, dir. Its box has to be gone: else what it changes later is told nobody.
+func CompareDead(dir string) (found []Found, err error) {
+	f, err := os.Open(filepath.Join(dir, lookFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // it died before its box had anything of the host
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var looks []firstLook
+	if err := gob.NewDecoder(f).Decode(&looks); err != nil {
+		return nil, fmt.Errorf("read what was seen of the workspace: %w", err)
+	}
+	var failed []error
+	for _, one := range looks {
+		report, err := one.compare()
+		if err != nil {
+			failed = append(failed, fmt.Errorf("look at %s: %w", one.Path, err))
+		} else if !report.Empty() || report.Partly {
+			found = append(found, Found{Folder: one.Path, Report: report})
+		}
+	}
+	return found, errors.Join(failed...)
+}
+
+func (f firstLook) compare() (r protect.Report, err error) {
+	root, err := nofollow.Walk(f.Path)
+	if err != nil {
+		return r, err
+	}
+	defer root.Close()
+	i, err := root.Stat()
+	if err != nil {
+		return r, err
+	}
+	if i.Dev != f.Dev || i.Ino != f.Ino {
+		return r, errors.New("another folder is there now")
+	}
+	return protect.Compare(f.Seen, watched{root: root, path: f.Path, git: f.Git}.look()), nil
+}
