@@ -9,15 +9,21 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/av-project/av/netiso/engine"
 )
 
+// building lets one test at a time build what another may want too.
+var building sync.Mutex
+
 // testImage builds an image for tests, once on a machine: its tag is the digest of what it is built from.
 func testImage(t *testing.T, name, dockerfile string) string {
 	t.Helper()
+	building.Lock()
+	defer building.Unlock()
 	sum := sha256.Sum256([]byte(dockerfile))
 	tag := fmt.Sprintf("%s:%x", name, sum[:8])
 	e, err := engine.Connect(t.Context())
