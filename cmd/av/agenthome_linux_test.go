@@ -23,6 +23,7 @@ files:
 // What is put into HOME is there before the command starts, is its own, and is gone with
 // the run, by whatever end it comes to.
 func TestHomeOfAnAgentIsFilledBeforeItStartsAndGoesWithItsRun(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	if err := os.Mkdir(filepath.Join(dir, "agents"), 0o700); err != nil {
 		t.Fatal(err)

@@ -143,6 +143,7 @@ print("looked at", n)`
 }
 
 func TestRealAgentsWorkInTheBoxWithTheKeyInTheVaultAlone(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		agent, host, credential string
 		xAPIKey                 bool
@@ -180,6 +181,7 @@ func TestRealAgentsWorkInTheBoxWithTheKeyInTheVaultAlone(t *testing.T) {
 
 // Without the credential the agent starts, is refused, and its user is told what to type.
 func TestRunSaysWhatTheVaultLacksForAnAgent(t *testing.T) {
+	t.Parallel()
 	w := newAgentWorld(t, "claude", anthropicHost, "SOMETHING_ELSE", &fakellm.Vendor{Key: "k-" + newMarker(), XAPIKey: true})
 	out := w.run("claude", "--version")
 	want := "the vault has no credential for Claude Code: `av credential set ANTHROPIC_API_KEY` and `av service add anthropic`, or " +
@@ -198,6 +200,7 @@ func shown(screen string) string {
 }
 
 func TestInteractiveClaudeAsksForNoLoginAndNoTrust(t *testing.T) {
+	t.Parallel()
 	w := newAgentWorld(t, "claude", anthropicHost, "CLAUDE_CODE_OAUTH_TOKEN", &fakellm.Vendor{Key: "token-" + newMarker()})
 	mount := []string{"-m", "--propagation", "private", "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, w.hosts, w.av, "run", "--isolation=container", "--", "claude"}
 	cmd := exec.Command("unshare", mount...)

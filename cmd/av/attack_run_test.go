@@ -117,6 +117,7 @@ func docker(t *testing.T, args ...string) string {
 // A neighbour is another run's box, which has its own gate, or a container that somebody
 // puts into the run's network, which has none.
 func TestNeighbourReachesNeitherTheBoxNorItsProxy(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	env = withRelay(env, "bridge") // a box on no network has no neighbours
 	image := baseImage(t, env, av)
@@ -218,6 +219,7 @@ print("searched")
 // The agent may be root in its box and read all that is there; and what the engine and
 // the process list tell anybody on the host is no secret either.
 func TestNoSecretIsInTheBoxOrInWhatTheHostShows(t *testing.T) {
+	t.Parallel()
 	w := newReach(t)
 	dir, env, av, secret := w.home, withRelay(w.env, "bridge"), w.av, w.internet.API().Secret()
 	w.as("credential", "set", "TOKEN="+secret)
@@ -316,6 +318,7 @@ func baseImageID(t *testing.T) string {
 
 // Through each of these a process of the box could ask one of the user's own to act.
 func TestSocketsOfTheUsersSessionAreNotInTheBox(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	image := baseImage(t, env, av)
 	name := "av-" + rand.Text()

@@ -107,6 +107,7 @@ func prunes(t *testing.T, w *attackWorld, _ boxed) {
 }
 
 func TestExitCodesComeBackAsTheyWere(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	var side errgroup.Group
 	side.SetLimit(4)

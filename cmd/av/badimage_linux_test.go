@@ -12,6 +12,7 @@ import (
 
 // An engine makes a file wherever it mounts one, as root of the host.
 func TestImagesLinksLeadAvsFilesIntoNoFolderOfTheHost(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	group := newMarker()
 	for n, c := range []struct {

@@ -271,6 +271,7 @@ func (s *syncBuffer) String() string {
 }
 
 func TestKilledRunIsTakenApartByItsWatchdog(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	r := start(t, av, env, "echo ready; sleep 1000")
 	if leftOf(dir) == "" {
@@ -283,6 +284,7 @@ func TestKilledRunIsTakenApartByItsWatchdog(t *testing.T) {
 // Requests that the killed process had under way are carried out by the engine after
 // it has died: what they make must go too.
 func TestRunKilledWhileItStartsLeavesNothing(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	for _, after := range []time.Duration{3, 6, 9, 12, 15, 20, 35, 50, 65, 80, 100, 150, 250, 400} {
 		cmd := exec.Command(av, "run", "--isolation=container", "--", "sleep", "1000")
@@ -315,6 +317,7 @@ func TestRunKilledWhileItStartsLeavesNothing(t *testing.T) {
 
 // A container that somebody makes of a committed agent inherits its labels.
 func TestPruneSparesWhatOnlyInheritedOurLabels(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	r := start(t, av, env, "echo ready; read")
 	owner, err := netiso.KnownOwner(dir)
@@ -352,6 +355,7 @@ func TestPruneSparesWhatOnlyInheritedOurLabels(t *testing.T) {
 }
 
 func TestDeadRunsSessionEndsWithIt(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	runOf := func() string {
 		t.Helper()
@@ -397,6 +401,7 @@ func TestDeadRunsSessionEndsWithIt(t *testing.T) {
 }
 
 func TestPruneClearsTheDeadAndSparesTheLiving(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	env = withRelay(env, "bridge") // which has the most to clear
 	prune := func() string {
@@ -437,6 +442,7 @@ func TestPruneClearsTheDeadAndSparesTheLiving(t *testing.T) {
 }
 
 func TestSignalsReachTheCommandAndItsExitCodeComesBack(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	for _, c := range []struct {
 		name, script string

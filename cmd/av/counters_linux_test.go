@@ -39,6 +39,7 @@ func readReceipt(t testing.TB, path string) (r receipt, text string) {
 }
 
 func TestWhatTheWallsRefusedIsToldAtTheEnd(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	env = withRelay(env, "bridge") // where there is something to be counted on the host too
 	udp := send("AF_INET", "203.0.113.66", 53, "x")

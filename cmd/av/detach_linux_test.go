@@ -187,6 +187,7 @@ func TestDetachedStartThatFailsIsToldToWhoeverTypedIt(t *testing.T) {
 }
 
 func TestStopAsksThenKillsAndWaitsUntilAllIsGone(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	polite := detached(t, av, env, "trap 'echo asked; exit 3' TERM; echo ready; while :; do sleep 0.1; done")
 	attached := exec.Command(av, "attach", polite)
@@ -264,6 +265,7 @@ func killHolder(t *testing.T, lock string) {
 
 // The password is nowhere but in the two processes' memory.
 func TestDetachedRunUnlocksTheVaultWithWhatWasTyped(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	password := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(password, []byte("correct horse\n"), 0o600); err != nil {
@@ -298,6 +300,7 @@ func TestDetachedRunUnlocksTheVaultWithWhatWasTyped(t *testing.T) {
 }
 
 func TestTerminalIsAsItWasAfterAnyEnd(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	for name, end := range map[string]struct {
 		script string

@@ -100,7 +100,7 @@ exit $?
 	}
 	test, _, _ := strings.Cut(t.Name(), "/")
 	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc",
-		"bash", filepath.Join(dir, "init"), dir, self, "-test.run", "^"+test+"$", "-test.v", "-test.count=1", "-test.timeout=10m")
+		"bash", filepath.Join(dir, "init"), dir, self, "-test.run", "^"+test+"$", "-test.v", "-test.count=1", "-test.parallel=4", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), engineVariable+"="+o.name, folderVariable+"="+dir, builtVariable+"="+bin,
 		"TMPDIR="+filepath.Join(dir, "tmp"), "PATH="+path, "DOCKER_HOST=")
 	var out bytes.Buffer
@@ -275,6 +275,7 @@ const withIPv6 = "a container on a network with IPv6"
 // TestGoldenNothingLeavesTheBoxOnOtherEngines tries the whole table as root in boxes of daemons that are set up in other
 // ways than this machine's, with the same controls; and on one of them each wall without the other.
 func TestGoldenNothingLeavesTheBoxOnOtherEngines(t *testing.T) {
+	t.Parallel()
 	if o, dir, yes := besides(t); yes {
 		ends := o.start(t, dir)
 		if o.ipv6 { // once is enough, and this one is done sooner

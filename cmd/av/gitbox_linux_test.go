@@ -20,6 +20,7 @@ import (
 // The remotes are written for ssh; the forge speaks https and wants a token that is in the
 // vault alone. The name in the commit is the one that the host's git has.
 func TestGitClonesAndPushesToSSHRemotesWithTheVaultsToken(t *testing.T) {
+	t.Parallel()
 	git := require.Client(t, "git")
 	const name, token = "git.example.test", "t0ken-of-the-vault"
 	r := newReach(t, name)

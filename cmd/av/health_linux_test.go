@@ -11,6 +11,7 @@ import (
 // An image may bring a command that an engine runs in every container of it, from its start
 // on: before the walls are proved.
 func TestImagesOwnHealthCheckIsNotRun(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	from := docker(t, "create", require.Image)
 	image := docker(t, "commit", "--change", "HEALTHCHECK --interval=1s CMD echo checked >/workspace/checked", from)

@@ -32,6 +32,7 @@ func kept(t *testing.T, av string, env []string) (homes []netiso.KeptHome) {
 }
 
 func TestKeptHomeIsOneRunsAtATimeAndStaysUntilItIsRemoved(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	folder := t.TempDir()
 	if err := os.Chown(folder, 1000, 1000); err != nil {
@@ -116,6 +117,7 @@ func TestKeptHomeIsOneRunsAtATimeAndStaysUntilItIsRemoved(t *testing.T) {
 // What an agent leaves in a kept home leads no hand but its own anywhere: the files that a
 // run begins with are put there by its own user, in its own box.
 func TestKeptHomeThatAnAgentHasFilledWithLinksLeadsNowhere(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	if err := os.Mkdir(filepath.Join(dir, "agents"), 0o700); err != nil {
 		t.Fatal(err)
@@ -182,6 +184,7 @@ func envHome(env []string) string {
 // What is shared is what the page lists: conversations to write, instructions to read, and
 // neither the login nor what the host's agent runs.
 func TestSharedHomeHoldsWhatIsListedAndNoLogin(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	user, folder := t.TempDir(), t.TempDir()
 	if err := os.Chown(folder, 1000, 1000); err != nil {

@@ -15,6 +15,7 @@ import (
 // for what it mounts: behind such a link that would be in the user's own folder, under a name
 // that the image has chosen.
 func TestImageCannotHaveTheUsersFilesWrittenTo(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	group := newMarker()
 	image := func(name string, files map[string]string) string {
@@ -62,6 +63,7 @@ func TestImageCannotHaveTheUsersFilesWrittenTo(t *testing.T) {
 // By a volume of its own, or by what it says that it trusts, an image can lay something over
 // what the first program in the box is, or over the pipe on which that waits for the walls.
 func TestImagesOwnProgramIsNotTheFirstInTheBox(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	group := newMarker()
 	run := func(name, script, rest string) (out string, code int) {

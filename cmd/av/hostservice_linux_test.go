@@ -58,6 +58,7 @@ func local(t *testing.T) (port int, told *syncBuffer) {
 // TestHostServiceIsOneEndpointOfTheHostAndNoMore grants one of two servers of the host's loopback to a box whose policy is
 // open otherwise, so that nothing but the grant and the walls is what is tried.
 func TestHostServiceIsOneEndpointOfTheHostAndNoMore(t *testing.T) {
+	t.Parallel()
 	require.Net(t)
 	dir, env, av := home(t)
 	internet, err := fakenet.New(t.Context())

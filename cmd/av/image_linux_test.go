@@ -98,6 +98,7 @@ func (w imageWorld) images(of string) (list []images.Built) {
 }
 
 func TestImageOfAnAgentIsBuiltOnAnotherAndRunsUseIt(t *testing.T) {
+	t.Parallel()
 	w := newImageWorld(t)
 	out, said, code := w.run("image", "build", "--agent", w.good, "--from", w.base)
 	tag := strings.TrimSpace(out)
@@ -141,6 +142,7 @@ func TestImageOfAnAgentIsBuiltOnAnotherAndRunsUseIt(t *testing.T) {
 
 // An archive is taken for what it is by its digest, wherever it was fetched.
 func TestImageHoldsWhatAnArchiveBrought(t *testing.T) {
+	t.Parallel()
 	w := newImageWorld(t)
 	arch := docker(t, "version", "-f", "{{.Server.Arch}}")
 	archive := docker(t, "run", "--rm", w.base, "sh", "-c", "sha256sum /archive")[:64]
@@ -181,6 +183,7 @@ func TestImageHoldsWhatAnArchiveBrought(t *testing.T) {
 
 // Only what is av's, of an agent that is known here, old and in no container's use is removed.
 func TestPruneRemovesImagesThatNothingUses(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	marker := newMarker()
 	name := "a" + marker

@@ -14,6 +14,7 @@ import (
 // A box that wants more memory than it has loses what took it, and av says why. With
 // enough of it, the same goes well.
 func TestBoxThatRunsOutOfItsMemoryIsEndedAndSaysSo(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	const hungry = "x = b'x' * (200 << 20); print('full')"
 	for _, c := range []struct {

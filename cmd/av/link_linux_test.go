@@ -26,6 +26,7 @@ const askVendor = "curl -sS -m 30 https://" + fakenet.APIName + "/v1/hello"
 // Where an engine shares no files with us, all that there is between av and the gate is
 // the stream by which the engine joins them.
 func TestBoxWithoutALinkReachesItsProxyAndNothingElse(t *testing.T) {
+	t.Parallel()
 	w := vendor(t)
 	for _, relay := range []string{"stream", "socket"} {
 		t.Run(relay, func(t *testing.T) {
@@ -60,6 +61,7 @@ func TestBoxWithoutALinkReachesItsProxyAndNothingElse(t *testing.T) {
 
 // Without the walls the same packet arrives, and nobody can overlook that they are away.
 func TestRunWithoutWallsSaysSoAndHasNone(t *testing.T) {
+	t.Parallel()
 	w := vendor(t)
 	receiptFile := filepath.Join(t.TempDir(), "receipt.json")
 	for _, c := range []struct {

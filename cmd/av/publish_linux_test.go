@@ -44,6 +44,7 @@ func publishing(t *testing.T, av string, env []string, flags ...string) (r runni
 }
 
 func TestPublishedPortIsReachedFromThisMachine(t *testing.T) {
+	t.Parallel()
 	dir, env, av := home(t)
 	receipt := filepath.Join(t.TempDir(), "receipt.json")
 	r, ports := publishing(t, av, env, "--receipt", receipt)
@@ -98,6 +99,7 @@ func tries(port string, addresses ...string) string {
 }
 
 func TestPublishedPortIsOutOfReachOfEveryBox(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	image := baseImage(t, env, av)
 	r, ports := publishing(t, av, env)
@@ -126,6 +128,7 @@ func TestPublishedPortIsOutOfReachOfEveryBox(t *testing.T) {
 
 // A port that is published leads into the box, and not out of it.
 func TestPublishedPortLeadsToNoServiceOfTheHost(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	image := baseImage(t, env, av)
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")

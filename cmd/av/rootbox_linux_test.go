@@ -21,6 +21,7 @@ import (
 // The walls let one user through to the relay. That root in a box cannot be that user is in
 // the attack table; here it is, by the power of the host's root, and gets nothing from it.
 func TestGatesUserGetsNothingFromTheRelayWithoutTheRunsCertificate(t *testing.T) {
+	t.Parallel()
 	require.Program(t, "nsenter")
 	require.Program(t, "setpriv")
 	dir, env, av := home(t)
@@ -75,6 +76,7 @@ func TestGatesUserGetsNothingFromTheRelayWithoutTheRunsCertificate(t *testing.T)
 // has ended, and runs with nobody's rights, even where it has given the folder itself to
 // root; what it made links to is not touched.
 func TestFilesThatRootMadeInTheWorkspaceAreGivenToItsOwner(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	outside := filepath.Join(t.TempDir(), "root's own")
 	if err := os.WriteFile(outside, nil, 0o600); err != nil {
@@ -121,6 +123,7 @@ func TestFilesThatRootMadeInTheWorkspaceAreGivenToItsOwner(t *testing.T) {
 // A package manager is root, becomes a user of its own to fetch, makes files of many owners
 // and users, and starts what a package brings along.
 func TestAptInstallsAsRootInTheBox(t *testing.T) {
+	t.Parallel()
 	require.Program(t, "dpkg-deb")
 	r := newReach(t, "nothing.test")
 	r.write(r.hosts, fmt.Sprintf("127.0.0.1 localhost\n%s deb.debian.org\n", fakenet.DNSAddr))
@@ -166,6 +169,7 @@ func TestAptInstallsAsRootInTheBox(t *testing.T) {
 
 // Without --read-only root in the box writes wherever it likes in it, which is the control.
 func TestReadOnlyBoxKeepsTheImagesFilesEvenFromRoot(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	run := func(flags ...string) string {
 		t.Helper()
@@ -195,6 +199,7 @@ func TestReadOnlyBoxKeepsTheImagesFilesEvenFromRoot(t *testing.T) {
 // Without --root the command has no capability, but where root runs av in a folder of root's
 // it is root by number, and so is whose right to run as its owner it leaves.
 func TestCommandThatIsRootByNumberLeavesNoRightToBeRoot(t *testing.T) {
+	t.Parallel()
 	_, env, av := home(t)
 	cmd := exec.Command(av, "run", "--isolation=container", "--", "sh", "-c", "cp /bin/true s && chmod 6755 s && ls -ln s")
 	cmd.Env, cmd.Dir = env, t.TempDir()

@@ -155,6 +155,7 @@ func copyTo(t *testing.T, dir, file string) {
 var ways = []string{"both", "files", "variables", "neither"}
 
 func TestEveryRuntimeTrustsTheProxyAndNoneDoesWithoutAv(t *testing.T) {
+	t.Parallel()
 	w := newTrustWorld(t)
 	image := testImage(t, "av-test-runtimes", runtimesImage)
 	work := t.TempDir()
