@@ -17,10 +17,9 @@ ready:
 demo: ready build
 	go run ./scripts/demo
 
-# never from the cache: what is tested is this machine's Docker and kernel too. Four at once: most wait for an engine, or for
-# what must not come.
+# never from the cache: what is tested is this machine's Docker and kernel too
 test: ready
-	go test -count=1 -timeout 60m -parallel 4 $(TESTFLAGS) ./...
+	go test -count=1 -timeout 60m $(TESTFLAGS) ./...
 
 lint:
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'lint: run gofmt -w on these'; exit 1; }

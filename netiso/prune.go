@@ -76,8 +76,8 @@ type Pruner struct {
 	// is looked at too: whether they run can only be seen by what they have there.
 	OlderThan time.Duration
 	// Last is called with the folder of a dead run, when all else of the run is gone and
-	// before the folder is; nil: nothing is to be done there.
-	Last func(run, dir string)
+	// before the folder is, which stays if it fails; nil: nothing is to be done there.
+	Last func(run, dir string) error
 	// KeepFolder leaves the run's folder, for there is more to do before it may go.
 	KeepFolder bool
 	// DryRun: everything is found and judged as ever, and stays.
@@ -162,9 +162,6 @@ func (p *Pruner) pruneRun(ctx context.Context, f *found, removed func(Leftover))
 		if stays(thing.Kind, left) || thing.Kind == KindFolder && p.KeepFolder {
 			continue
 		}
-		if thing.Kind == KindFolder && p.Last != nil && !p.DryRun {
-			p.Last(thing.Run, lease.Dir)
-		}
 		if err := p.remove(ctx, thing); err != nil {
 			left[thing.Kind] = true
 			failed = append(failed, &notPruned{thing, err})
@@ -225,6 +222,11 @@ func (p *Pruner) remove(ctx context.Context, l Leftover) error {
 	case KindHostWalls:
 		return p.Walls.Remove(l.plan)
 	case KindFolder:
+		if p.Last != nil {
+			if err := p.Last(l.Run, filepath.Join(runsDir(p.Home), l.Run)); err != nil {
+				return err
+			}
+		}
 		return removeFolder(p.Home, l.Run)
 	}
 	return fmt.Errorf("refusing to remove a %q", l.Kind)

@@ -98,6 +98,41 @@ func TestFolderStaysUntilAllElseIsGone(t *testing.T) {
 	}
 }
 
+// What is to be done in the folder is done when all else is gone, and the folder waits for it.
+func TestFolderStaysUntilWhatIsInItWasSeenTo(t *testing.T) {
+	home := t.TempDir()
+	dir := deadFolder(t, home, "0000000b")
+	sessions := &fakeSessions{list: []OpenSession{{Run: "0000000b", Name: "dead"}}, fail: errors.New("no room on the disk")}
+	seen, unwell := 0, errors.New("it cannot be kept")
+	p := &Pruner{Home: home, Owner: "0123456789abcdef", Sessions: sessions, Last: func(run, at string) error {
+		if seen++; run != "0000000b" || at != dir || !exists(at) {
+			t.Errorf("called for %s at %s", run, at)
+		}
+		return unwell
+	}}
+	prune := func() error { return p.Prune(t.Context(), func(Leftover) {}) }
+	if err := prune(); err == nil || seen != 0 {
+		t.Errorf("while a session is there: called %d times, %v", seen, err)
+	}
+	sessions.fail = nil
+	p.DryRun = true
+	if err := prune(); err != nil || seen != 0 {
+		t.Errorf("in a dry run: called %d times, %v", seen, err)
+	}
+	p.DryRun, p.KeepFolder = false, true
+	if err := prune(); err != nil || seen != 0 {
+		t.Errorf("where the folder stays: called %d times, %v", seen, err)
+	}
+	p.KeepFolder = false
+	if err := prune(); !errors.Is(err, unwell) || seen != 1 || !exists(dir) {
+		t.Errorf("where it fails: called %d times, %v", seen, err)
+	}
+	unwell = nil
+	if err := prune(); err != nil || seen != 2 || exists(dir) {
+		t.Errorf("in the end: called %d times, %v", seen, err)
+	}
+}
+
 func TestWallsStandWhileTheBoxDoes(t *testing.T) {
 	for _, c := range []struct {
 		left, kind string

@@ -108,7 +108,7 @@ func Container(ctx context.Context, spec Spec) (code int, err error) {
 		b.Published(all)
 	}
 	err = errors.Join(err, b.takeDown())
-	return code, errors.Join(err, b.compare())
+	return code, errors.Join(err, b.endCopy())
 }
 
 // takeDown undoes the run. The watchdog is sent away only when all is undone; else it
@@ -248,6 +248,7 @@ func (b *box) makeAgent(ctx context.Context) error {
 	if err := b.placeHost(ctx); err != nil {
 		return err
 	}
+	b.undo.add(rankLook, b.compare)
 	if err := b.placed.keepLooks(b.lease.Dir); err != nil {
 		return err
 	}

@@ -209,9 +209,10 @@ func (b *box) enter() (entrypoint []string, err error) {
 }
 
 // compare tells what became of what the host's tools would execute. It is asked when the
-// agent's container is gone: nobody changes it any more.
-func (b *box) compare() error {
-	if b.undo.agentLeft && len(b.placed.watched) > 0 {
+// agent's container is gone: nobody changes it any more; and while the run's folder is
+// there: whoever kills us meanwhile leaves that to who takes the run apart.
+func (b *box) compare(context.Context) error {
+	if b.undo.agentLeft && len(b.placed.watched) > 0 { // written before this rank began
 		b.Say("the command's container could not be removed: what it changes from now on in the workspace is told nobody")
 	}
 	for _, w := range b.placed.watched {
@@ -222,7 +223,7 @@ func (b *box) compare() error {
 		w.root.Close()
 	}
 	b.placed.watched = nil
-	return b.endCopy()
+	return nil
 }
 
 // Found is what became of a folder's protected paths.

@@ -57,7 +57,8 @@ type Spec struct {
 	// Mounts are what else of the host comes into the box.
 	Mounts []hostpath.MountAt
 	// Protected is told at the end what of a folder the host's tools would execute was
-	// created or changed. Container runs only.
+	// created or changed. Where it has to outlive this process, it keeps that before it
+	// returns: the run's folder goes next. Container runs only.
 	Protected func(Found)
 	// Copied is told of the copy of WorkspaceCopy at the end, and how much was changed in
 	// it: one without changes is not kept.

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -213,6 +214,28 @@ func TestConnectionPastTheProxyIsCaughtWithItsName(t *testing.T) {
 	}
 	if !strings.Contains(out, "not here: caught.test:8080") {
 		t.Errorf("a plain client was not told why: %q", out)
+	}
+}
+
+// Who is killed while it is told must not take it along: what was seen before is there still.
+func TestWhatCameOutOfTheBoxIsToldWhileTheRunsFolderIsThere(t *testing.T) {
+	told := 0
+	_, _, _, err := inBox(t, newNotary(t), func(s *runner.Spec) {
+		home := s.Home
+		s.Protected = func(f runner.Found) {
+			told++
+			dirs, _ := filepath.Glob(filepath.Join(home, "runs", "[0-9a-f]*"))
+			if len(dirs) != 1 {
+				t.Errorf("there are the folders %q", dirs)
+				return
+			}
+			if again, err := runner.CompareDead(dirs[0]); err != nil || len(again) != 1 || !slices.Equal(again[0].Created, f.Created) {
+				t.Errorf("%+v, %v", again, err)
+			}
+		}
+	}, "sh", "-c", "echo x >.envrc")
+	if err != nil || told != 1 {
+		t.Errorf("told %d times, %v", told, err)
 	}
 }
 

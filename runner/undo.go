@@ -17,6 +17,7 @@ type rank int
 
 const (
 	rankLease rank = iota // the sign of life goes last: until then nobody else cleans up
+	rankLook              // what is left in the workspace is told while the folder still has what was there before
 	rankSession
 	rankNetwork
 	rankRelay

@@ -21,24 +21,22 @@ const lookFile = "look"
 
 // firstLook is what was seen of one folder before the command started.
 type firstLook struct {
-	Path     string
-	Git      bool
-	Dev, Ino uint64
-	Seen     protect.Seen
+	Path string
+	Git  bool
+	Seen protect.Seen
 }
 
 func (p *placed) keepLooks(dir string) (err error) {
 	var looks []firstLook
 	for _, w := range p.watched {
-		i, err := w.root.Stat()
-		if err != nil {
-			return err
-		}
-		looks = append(looks, firstLook{w.path, w.git, i.Dev, i.Ino, w.before})
+		looks = append(looks, firstLook{w.path, w.git, w.before})
 	}
-	f, err := os.OpenFile(filepath.Join(dir, lookFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(dir, lookFile)
 	if err == nil {
 		err = errors.Join(gob.NewEncoder(f).Encode(looks), f.Close())
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, lookFile))
 	}
 	if err != nil {
 		return fmt.Errorf("keep what was seen of the workspace: %w", err)
@@ -79,12 +77,5 @@ func (f firstLook) compare() (r protect.Report, err error) {
 		return r, err
 	}
 	defer root.Close()
-	i, err := root.Stat()
-	if err != nil {
-		return r, err
-	}
-	if i.Dev != f.Dev || i.Ino != f.Ino {
-		return r, errors.New("another folder is there now")
-	}
 	return protect.Compare(f.Seen, watched{root: root, path: f.Path, git: f.Git}.look()), nil
 }

@@ -100,7 +100,7 @@ exit $?
 	}
 	test, _, _ := strings.Cut(t.Name(), "/")
 	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc",
-		"bash", filepath.Join(dir, "init"), dir, self, "-test.run", "^"+test+"$", "-test.v", "-test.count=1", "-test.parallel=4", "-test.timeout=10m")
+		"bash", filepath.Join(dir, "init"), dir, self, "-test.run", "^"+test+"$", "-test.v", "-test.count=1", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), engineVariable+"="+o.name, folderVariable+"="+dir, builtVariable+"="+bin,
 		"TMPDIR="+filepath.Join(dir, "tmp"), "PATH="+path, "DOCKER_HOST=")
 	var out bytes.Buffer

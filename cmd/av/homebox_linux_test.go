@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -211,9 +212,11 @@ func TestSharedHomeHoldsWhatIsListedAndNoLogin(t *testing.T) {
 	}
 	cmd := exec.Command(av, "run", "--quiet", "--isolation=container", "--home=share", "--agent", "claude", "--image", require.Image, "--", "./claude")
 	cmd.Env, cmd.Dir = append(env, "HOME="+user), folder
-	out, _ := cmd.CombinedOutput() // its last line fails, as it should
-	if !strings.HasPrefix(string(out), "./.claude.json\n./.claude/CLAUDE.md\n./.claude/projects/one/talk.jsonl\n") || !strings.Contains(string(out), "Read-only") {
-		t.Errorf("the box has\n%s", out)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, _ := cmd.Output() // its last line fails, as it should
+	if string(out) != "./.claude.json\n./.claude/CLAUDE.md\n./.claude/projects/one/talk.jsonl\n" || !strings.Contains(errs.String(), "Read-only") {
+		t.Errorf("the box has\n%s%s", out, &errs)
 	}
 	if _, err := os.Stat(filepath.Join(user, ".claude/projects/new")); err != nil {
 		t.Errorf("control: what is shared to be written was not: %v", err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,7 +58,10 @@ func newImageWorld(t *testing.T) imageWorld {
 			t.Fatal(err)
 		}
 	}
-	buildImage(t, "av-test-base", w.base, tarOf(t, fakeDebian))
+	files := maps.Clone(fakeDebian)
+	// No layer is another test's too, which removes its own at the end.
+	files["Dockerfile"] = strings.Replace(files["Dockerfile"], "\n", "\nLABEL test="+marker+"\n", 1)
+	buildImage(t, "av-test-base", w.base, tarOf(t, files))
 	t.Cleanup(func() { docker(t, "image", "rm", w.base) })
 	return w
 }

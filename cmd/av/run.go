@@ -195,7 +195,10 @@ func (e *env) run(ctx context.Context, f runFlags, command []string) error {
 	spec.Say = func(text string) { e.say(f.quiet, text) }
 	var found []runner.Found
 	spec.Copied = func(made *workcopy.Copy, changes int) { e.copied(f.quiet, made, changes) }
-	spec.Protected = func(one runner.Found) { found = append(found, one) }
+	spec.Protected = func(one runner.Found) {
+		found = append(found, one)
+		e.keepFound(f.workspaceFlags, broker.run, found)
+	}
 	r := receipt{HostServices: grant.Host, Isolation: f.isolation, Command: command[0], Image: f.image, Began: time.Now().UTC()}
 	spec.NoFirewall = f.noFirewall
 	spec.Took = r.took

@@ -22,8 +22,7 @@ func (e *env) warn(run string, lines []string) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	kept := filepath.Join(keptDir(e.home), run)
-	if err := e.noteFound(kept, lines); err != nil {
+	if err := e.noteFound(run, lines); err != nil {
 		return fmt.Errorf("keep what was found in the workspace: %w", err)
 	}
 	for _, line := range lines {
@@ -34,12 +33,26 @@ func (e *env) warn(run string, lines []string) error {
 	if e.background != nil {
 		return nil // nobody may be attached
 	}
-	return os.Remove(kept)
+	err := os.Remove(filepath.Join(keptDir(e.home), run))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // another av has told it too
+	}
+	return err
+}
+
+// keepFound keeps what was found before anybody is told: from here on it is told whatever
+// becomes of this process. That it cannot be kept is said when it is told.
+func (e *env) keepFound(f workspaceFlags, run string, found []runner.Found) {
+	var lines []string
+	for _, one := range found {
+		lines = append(lines, describeFound(one, "", f.strict)...)
+	}
+	_ = e.noteFound(run, lines)
 }
 
 // compareDead keeps, for whoever uses av next, what a run that has died left in its
 // workspace: its own process cannot tell it any more.
-func (e *env) compareDead(run, dir string) {
+func (e *env) compareDead(run, dir string) error {
 	found, err := runner.CompareDead(dir)
 	var lines []string
 	for _, one := range found {
@@ -48,23 +61,33 @@ func (e *env) compareDead(run, dir string) {
 	if err != nil {
 		lines = append(lines, fmt.Sprintf("warning: it was killed, and what it left in its workspace cannot be told: %v", err))
 	}
-	if len(lines) == 0 {
-		return
-	}
-	if err := e.noteFound(filepath.Join(keptDir(e.home), run), lines); err != nil {
-		e.tell("warning: what run %s left in its workspace cannot be kept: %v: %s", run, err, strings.Join(lines, "; "))
-	}
+	return e.noteFound(run, lines)
 }
 
-func (e *env) noteFound(file string, lines []string) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+// noteFound keeps lines of a run: whole or not at all, for somebody may be reading what is
+// kept at this moment.
+func (e *env) noteFound(run string, lines []string) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(keptDir(e.home), 0o700); err != nil {
 		return err
 	}
-	var b strings.Builder
-	for _, line := range lines {
-		b.WriteString(clean(line) + "\n")
+	f, err := os.CreateTemp(e.home, ".found-")
+	if err != nil {
+		return err
 	}
-	return os.WriteFile(file, []byte(b.String()), 0o600)
+	for _, line := range lines {
+		_, failed := f.WriteString(clean(line) + "\n")
+		err = errors.Join(err, failed)
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), filepath.Join(keptDir(e.home), run))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 // tellKept tells, once, what is kept of runs that have ended.

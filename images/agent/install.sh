@@ -45,7 +45,8 @@ archive() {
 		echo "install.sh: the vendor has no archive for $arch" >&2
 		exit 1
 	fi
-	curl --fail --silent --show-error --location --retry 5 --cacert /tmp/ca.pem --output /tmp/archive "${ARCHIVE_URL:-$2}"
+	curl --fail --silent --show-error --location --retry 5 --max-time 1800 --max-filesize 1G --cacert /tmp/ca.pem \
+		--output /tmp/archive "${ARCHIVE_URL:-$2}"
 	if ! echo "$3  /tmp/archive" | sha256sum --check --status; then
 		echo "install.sh: ${ARCHIVE_URL:-$2} is not what it was when av was made: its SHA-256 is not $3" >&2
 		exit 1

@@ -56,7 +56,7 @@ func Compare(before, after Seen) Report {
 
 // Remove removes what was created, as long as it is what was seen. It gives what is left.
 func Remove(root *nofollow.Dir, path string, r Report) (left []string) {
-	l := looker{root: root, path: path}
+	l := looker{root: root, ways: newWays(root, path)}
 	for _, name := range slices.Sorted(slices.Values(r.created)) {
 		if strings.Contains(name, behind) {
 			continue // what a link leads to is no file of ours; the link goes

@@ -63,7 +63,7 @@ func (l *looker) configured(gitFolder string) {
 		list := settings(string(text))
 		for _, s := range list {
 			if s.section == "core" && s.key == "worktree" {
-				if at, ok := resolve(l.root, l.path, gitFolder, s.value); ok {
+				if at, ok := l.ways.resolve(gitFolder, s.value); ok {
 					bases = append(bases, at)
 				}
 			}
@@ -78,7 +78,7 @@ func (l *looker) configured(gitFolder string) {
 
 func (l *looker) setting(s setting, base string) {
 	if s.commands() {
-		if at, ok := resolve(l.root, l.path, base, s.value); ok && at != "" {
+		if at, ok := l.ways.resolve(base, s.value); ok && at != "" {
 			if !slices.Contains(l.seen.Closed, at) {
 				l.seen.Closed = append(l.seen.Closed, at)
 			}
@@ -90,7 +90,7 @@ func (l *looker) setting(s setting, base string) {
 		if !strings.Contains(word, "/") || l.files >= maxFiles {
 			continue
 		}
-		if at, ok := resolve(l.root, l.path, base, word); ok && kind(l.root, at) == nofollow.File {
+		if at, ok := l.ways.resolve(base, word); ok && kind(l.root, at) == nofollow.File {
 			l.add(at, at, l.seen.Files, 0, 0)
 		}
 	}

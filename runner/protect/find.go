@@ -29,7 +29,7 @@ type places struct {
 	partly bool
 
 	root    *nofollow.Dir
-	top     string
+	ways    *ways
 	modules int // folders of submodules that were looked through
 }
 
@@ -40,7 +40,7 @@ var skipped = map[string]bool{"node_modules": true, ".venv": true, "__pycache__"
 // folder that git would take for its own is looked through like any other: whoever may make
 // one could hide in it what he likes.
 func find(root *nofollow.Dir, top string) places {
-	p := places{root: root, top: top}
+	p := places{root: root, ways: newWays(root, top)}
 	type step struct {
 		name  string
 		depth int
@@ -111,7 +111,7 @@ func (p *places) addNamed(dir string, names []nofollow.Name) {
 
 // addFolder adds the folder that a path leads to from another, if it lies in the workspace.
 func (p *places) addFolder(from, target string) {
-	if to, ok := resolve(p.root, p.top, from, target); ok && to != "" && kind(p.root, to) == nofollow.Folder {
+	if to, ok := p.ways.resolve(from, target); ok && to != "" && kind(p.root, to) == nofollow.Folder {
 		p.addGitFolder(to)
 	}
 }

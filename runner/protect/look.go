@@ -53,20 +53,20 @@ func (s Seen) Paths() map[string]bool {
 // Look looks at a workspace. path is where it lies on the host: a link that leads into
 // it is read as what it leads to.
 func Look(root *nofollow.Dir, path string) Seen {
-	l := looker{root: root, path: path, seen: Seen{Files: map[string]string{}, Built: map[string]string{}}}
+	l := looker{root: root, seen: Seen{Files: map[string]string{}, Built: map[string]string{}}}
 	return l.look(find(root, path))
 }
 
 // LookGit looks at a git folder that lies outside of any workspace.
 func LookGit(root *nofollow.Dir, path string) Seen {
-	l := looker{root: root, path: path, seen: Seen{Files: map[string]string{}}}
-	at := places{root: root, top: path}
+	l := looker{root: root, seen: Seen{Files: map[string]string{}}}
+	at := places{root: root, ways: newWays(root, path)}
 	at.addGitFolder("")
 	return l.look(at)
 }
 
 func (l *looker) look(at places) Seen {
-	l.seen.Partly = at.partly
+	l.ways = at.ways
 	for _, dir := range at.gitFolders {
 		l.apply(dir, GitFolder)
 		l.configured(dir)
@@ -78,6 +78,7 @@ func (l *looker) look(at places) Seen {
 		l.apply(dir, Project)
 		l.built(dir)
 	}
+	l.seen.Partly = l.seen.Partly || at.partly || at.ways.spent
 	// Of more than can be closed, the nearest are, and of those git's first.
 	slices.SortStableFunc(l.seen.Closed, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
 	return l.seen
@@ -102,7 +103,7 @@ func parents(gitFolder string) (list []string) {
 
 type looker struct {
 	root   *nofollow.Dir
-	path   string
+	ways   *ways
 	seen   Seen
 	files  int // and folders
 	bytes  int64
@@ -189,7 +190,7 @@ func (l *looker) link(at, name string, into map[string]string, depth, hops int) 
 	if hops >= maxHops {
 		return
 	}
-	if to, ok := resolve(l.root, l.path, dirOf(at), target); ok && to != "" {
+	if to, ok := l.ways.resolve(dirOf(at), target); ok && to != "" {
 		l.add(to, name+behind+to, into, depth+1, hops+1)
 	}
 }

@@ -279,6 +279,7 @@ func TestLookMeetsItsCeilings(t *testing.T) {
 		"modules":      {deep(".git/modules/"), maxDepth, maxDepth + 1},
 		"submodules":   {folders(".git/modules/"), maxFolders - 11, maxFolders - 10},
 		"config":       {config, maxConfig, maxConfig + 1},
+		"steps":        {named, maxSteps / 17, maxSteps/17 + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -330,6 +331,12 @@ func folders(in string) func(t *testing.T, dir string, from, to int) {
 			must(t, os.MkdirAll(fmt.Sprint(dir, "/", in, i%10, "/", i), 0o755))
 		}
 	}
+}
+
+// named writes a configuration with that many names, each of which takes 7 steps from the one and 10 from the other of
+// two folders.
+func named(t *testing.T, dir string, _, to int) {
+	write(t, dir, map[string]string{".git/config": "[a]\nb = " + strings.Repeat("x/y ", to)})
 }
 
 func config(t *testing.T, dir string, _, to int) {
