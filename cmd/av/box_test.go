@@ -141,7 +141,8 @@ func home(t testing.TB) (dir string, env []string, av string) {
 		t.Fatal(err)
 	}
 	dir = filepath.Join(t.TempDir(), "home")
-	env = append(os.Environ(), "AV_HOME="+dir)
+	// What a test appends is its own, also beside others that share these.
+	env = slices.Clip(append(os.Environ(), "AV_HOME="+dir))
 	av = filepath.Join(bin, "av")
 	init := exec.Command(av, "init", "--no-password")
 	init.Env = env
