@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,14 +23,15 @@ func (b *box) awaitWord() error {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		return fmt.Errorf("make the pipe that the command waits at: %w", err)
 	}
-	// The command's user has no right to the folder, only to what is mounted into its box.
-	if err := os.Chmod(path, 0o444); err != nil {
-		return fmt.Errorf("make the pipe that the command waits at: %w", err)
-	}
 	// For reading too: to open it for writing alone waits for a reader.
 	pipe, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("open the pipe that the command waits at: %w", err)
+	}
+	// The command's user has no right to the folder, only to what is mounted into its box. Nor
+	// have we any more, unless we are root: so it is open by now.
+	if err := os.Chmod(path, 0o444); err != nil {
+		return errors.Join(fmt.Errorf("make the pipe that the command waits at: %w", err), pipe.Close())
 	}
 	b.word = &word{pipe}
 	b.undo.add(rankAgent, func(context.Context) error { return pipe.Close() })

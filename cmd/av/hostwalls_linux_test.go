@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -115,6 +116,32 @@ func (u engineUser) walls(t *testing.T) (rules []string) {
 		}
 	}
 	return rules
+}
+
+// Root may open any file: what av makes for itself has to be its own where it is not root, too.
+func TestUserOfTheEngineRunsInABoxWithoutALink(t *testing.T) {
+	u := newEngineUser(t)
+	for _, flags := range [][]string{nil, {"--root"}, {"--home=persist"}, {"--workspace=copy"}, {"--read-only"}} {
+		cmd := u.command(append(append([]string{"run", "--isolation=container", "--relay=socket"}, flags...), "--", "sh", "-c", "id -u; echo x >made; exit 7")...)
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		out, err := cmd.Output()
+		want := strconv.Itoa(int(u.credential.Uid)) + "\n"
+		if slices.Contains(flags, "--root") {
+			want = "0\n"
+		}
+		if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 7 || string(out) != want {
+			t.Errorf("%q: %v, %q: %s", flags, err, out, &said)
+		}
+		if left := leftOf(u.home); left != "" {
+			t.Errorf("%q: left behind:\n%s", flags, left)
+		}
+	}
+	if out, err := u.command("home", "list", "--json").Output(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	} else if err := u.command("home", "remove", "--all").Run(); err != nil {
+		t.Errorf("remove what it kept: %v", err)
+	}
 }
 
 func TestUserOfTheEngineGetsWallsOnTheHost(t *testing.T) {
