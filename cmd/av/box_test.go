@@ -141,6 +141,7 @@ func home(t testing.TB) (dir string, env []string, av string) {
 		t.Fatal(err)
 	}
 	dir = filepath.Join(t.TempDir(), "home")
+	t.Cleanup(func() { emptyHome(dir) })
 	// What a test appends is its own, also beside others that share these.
 	env = slices.Clip(append(os.Environ(), "AV_HOME="+dir))
 	av = filepath.Join(bin, "av")
@@ -150,6 +151,16 @@ func home(t testing.TB) (dir string, env []string, av string) {
 		t.Fatalf("av init: %v: %s", err, out)
 	}
 	return dir, env, av
+}
+
+// emptyHome removes a home in which the watchdog of a run that the test has killed may be at
+// work still. What it cannot remove, t.TempDir complains of.
+func emptyHome(dir string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for os.RemoveAll(dir) != nil && ctx.Err() == nil {
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // withRelay chooses how the runs of an environment are joined to av.
