@@ -169,19 +169,24 @@ func keep(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make the cache: %w", err)
 	}
+	if err := writeWhole(path, content); err != nil {
+		return fmt.Errorf("write to the cache: %w", err)
+	}
+	return nil
+}
+
+// writeWhole writes a file of mode 0600 in one step.
+func writeWhole(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
-		return fmt.Errorf("write to the cache: %w", err)
+		return err
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(content)
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
-	if err != nil {
-		return fmt.Errorf("write to the cache: %w", err)
-	}
-	return nil
+	return err
 }
 
 // file is one that belongs to root and that anyone may read.

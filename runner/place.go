@@ -41,17 +41,8 @@ type placed struct {
 
 // watched is a folder that is compared with itself at the end.
 type watched struct {
-	root   *nofollow.Dir
-	path   string
-	git    bool // it is a git folder, and not a workspace
-	before protect.Seen
-}
-
-func (w watched) look() protect.Seen {
-	if w.git {
-		return protect.LookGit(w.root, w.path)
-	}
-	return protect.Look(w.root, w.path)
+	root *nofollow.Dir
+	firstLook
 }
 
 // put adds a mount of something that was looked at.
@@ -92,7 +83,7 @@ func (b *box) placeHost(ctx context.Context) error {
 	}
 	seen := protect.Look(root, b.Workspace)
 	keep = true
-	b.placed.watched = append(b.placed.watched, watched{root, b.Workspace, false, seen})
+	b.placed.watched = append(b.placed.watched, watched{root, firstLook{b.Workspace, false, seen}})
 	if n := len(seen.Closed) - maxClosed; n > 0 {
 		b.Say(fmt.Sprintf("%d files and folders that your tools would execute are not closed to the box, for there are more than %d; what is changed in them is told at the end", n, maxClosed))
 	}
@@ -184,7 +175,7 @@ func (b *box) placeWorktree(root *nofollow.Dir, readOnly bool) error {
 	seenBox.Closed = slices.DeleteFunc(slices.Clone(seen.Closed), func(name string) bool {
 		return strings.HasPrefix(name, "worktrees/") && !hostpath.Within(name, own)
 	})
-	b.placed.watched = append(b.placed.watched, watched{common, w.Common, true, seen})
+	b.placed.watched = append(b.placed.watched, watched{common, firstLook{w.Common, true, seen}})
 	b.Say("this is a worktree: the git folder of its repository, " + w.Common + ", is in the box too")
 	return b.placed.guard(common, w.Common, w.Common, seenBox)
 }
@@ -216,9 +207,9 @@ func (b *box) compare(context.Context) error {
 		b.Say("the command's container could not be removed: what it changes from now on in the workspace is told nobody")
 	}
 	for _, w := range b.placed.watched {
-		report := protect.Compare(w.before, w.look())
+		report := w.compare(w.root)
 		if b.Protected != nil && (!report.Empty() || len(report.Built) > 0 || report.Partly) {
-			b.Protected(Found{Folder: w.path, Report: report})
+			b.Protected(Found{Folder: w.Path, Report: report})
 		}
 		w.root.Close()
 	}

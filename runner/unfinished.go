@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bytes"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -22,21 +23,18 @@ const lookFile = "look"
 // firstLook is what was seen of one folder before the command started.
 type firstLook struct {
 	Path string
-	Git  bool
+	Git  bool // it is a git folder, and not a workspace
 	Seen protect.Seen
 }
 
 func (p *placed) keepLooks(dir string) (err error) {
 	var looks []firstLook
 	for _, w := range p.watched {
-		looks = append(looks, firstLook{w.path, w.git, w.before})
+		looks = append(looks, w.firstLook)
 	}
-	f, err := os.CreateTemp(dir, lookFile)
-	if err == nil {
-		err = errors.Join(gob.NewEncoder(f).Encode(looks), f.Close())
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, lookFile))
+	var out bytes.Buffer
+	if err = gob.NewEncoder(&out).Encode(looks); err == nil {
+		err = writeWhole(filepath.Join(dir, lookFile), out.Bytes())
 	}
 	if err != nil {
 		return fmt.Errorf("keep what was seen of the workspace: %w", err)
@@ -61,7 +59,7 @@ func CompareDead(dir string) (found []Found, err error) {
 	}
 	var failed []error
 	for _, one := range looks {
-		report, err := one.compare()
+		report, err := one.again()
 		if err != nil {
 			failed = append(failed, fmt.Errorf("look at %s: %w", one.Path, err))
 		} else if !report.Empty() || report.Partly {
@@ -71,11 +69,21 @@ func CompareDead(dir string) (found []Found, err error) {
 	return found, errors.Join(failed...)
 }
 
-func (f firstLook) compare() (r protect.Report, err error) {
+// again finds the folder where it was, and compares it.
+func (f firstLook) again() (r protect.Report, err error) {
 	root, err := nofollow.Walk(f.Path)
 	if err != nil {
 		return r, err
 	}
 	defer root.Close()
-	return protect.Compare(f.Seen, watched{root: root, path: f.Path, git: f.Git}.look()), nil
+	return f.compare(root), nil
+}
+
+// compare holds the folder, which is open, against what was seen of it.
+func (f firstLook) compare(root *nofollow.Dir) protect.Report {
+	look := protect.Look
+	if f.Git {
+		look = protect.LookGit
+	}
+	return protect.Compare(f.Seen, look(root, f.Path))
 }

@@ -23,7 +23,7 @@ func TestDeadRunIsComparedWithWhatItSaw(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	p := placed{watched: []watched{{root: root, path: folder, before: protect.Look(root, folder)}}}
+	p := placed{watched: []watched{{root, firstLook{Path: folder, Seen: protect.Look(root, folder)}}}}
 	if err := p.keepLooks(run); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestDeadRunIsComparedWithWhatItSaw(t *testing.T) {
 		t.Errorf("%+v, %v", found, err)
 	}
 	again := t.TempDir()
-	p.watched[0].before = protect.Look(root, folder)
+	p.watched[0].Seen = protect.Look(root, folder)
 	if err := p.keepLooks(again); err != nil {
 		t.Fatal(err)
 	}

@@ -73,8 +73,8 @@ func (e *env) buildImages(ctx context.Context, f imageFlags) error {
 		if a, err = set.Find(f.agent); err != nil {
 			return err
 		}
-		if a.Install.None() && a.Name != agents.Generic {
-			return withHint(fmt.Errorf("av cannot install %s: its file says of nothing to install", a.Title), "build an image that holds it, and name that in `av run --image`")
+		if err := installable(a, "build an image that holds it, and name that in `av run --image`"); err != nil {
+			return err
 		}
 	}
 	return e.withBuilder(ctx, func(ctx context.Context, b images.Builder) error {

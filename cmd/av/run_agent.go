@@ -41,11 +41,18 @@ func (f agentFlags) choose(e *env, isolation, image string, command []string) (a
 	} else if a, err = set.Find(f.name); err != nil {
 		return a, err
 	}
-	if a.Install.None() && a.Name != agents.Generic && image == "" {
-		return a, withHint(fmt.Errorf("av cannot install %s: its file says of nothing to install", a.Title),
-			"build an image that holds it, and name that with --image")
+	if image == "" {
+		err = installable(a, "build an image that holds it, and name that with --image")
 	}
-	return a, nil
+	return a, err
+}
+
+// installable refuses an agent that av cannot make an image of.
+func installable(a agents.Agent, hint string) error {
+	if !a.Install.None() || a.Name == agents.Generic {
+		return nil
+	}
+	return withHint(fmt.Errorf("av cannot install %s: its file says of nothing to install", a.Title), hint)
 }
 
 // outfit gives a run what its agent needs, as far as the vault can: it is asked which of

@@ -43,21 +43,14 @@ func (e *env) warn(run string, lines []string) error {
 // keepFound keeps what was found before anybody is told: from here on it is told whatever
 // becomes of this process. That it cannot be kept is said when it is told.
 func (e *env) keepFound(f workspaceFlags, run string, found []runner.Found) {
-	var lines []string
-	for _, one := range found {
-		lines = append(lines, describeFound(one, "", f.strict)...)
-	}
-	_ = e.noteFound(run, lines)
+	_ = e.noteFound(run, describeAll(found, "", f.strict))
 }
 
 // compareDead keeps, for whoever uses av next, what a run that has died left in its
 // workspace: its own process cannot tell it any more.
 func (e *env) compareDead(run, dir string) error {
 	found, err := runner.CompareDead(dir)
-	var lines []string
-	for _, one := range found {
-		lines = append(lines, describeFound(one, "", false)...)
-	}
+	lines := describeAll(found, "", false)
 	if err != nil {
 		lines = append(lines, fmt.Sprintf("warning: it was killed, and what it left in its workspace cannot be told: %v", err))
 	}

@@ -109,13 +109,11 @@ func (e *env) foundInWorkspace(ctx context.Context, f workspaceFlags, run string
 	if real, err := filepath.EvalSymlinks(here); err == nil {
 		here = real
 	}
-	var lines []string
 	for _, one := range found {
-		lines = append(lines, describeFound(one, here, f.strict)...)
 		s.n += len(one.Created) + len(one.Changed) + len(one.Removed)
 		s.partly = s.partly || one.Partly
 	}
-	if err := e.warn(run, lines); err != nil {
+	if err := e.warn(run, describeAll(found, here, f.strict)); err != nil {
 		return err
 	}
 	// What was not looked at may be what an agent has hidden behind much else.
@@ -165,6 +163,14 @@ func removeCreated(f runner.Found) (left []string, err error) {
 
 // maxNamed is how many files of each kind are named at the end of a run.
 const maxNamed = 20
+
+// describeAll says it of several folders.
+func describeAll(found []runner.Found, here string, built bool) (lines []string) {
+	for _, one := range found {
+		lines = append(lines, describeFound(one, here, built)...)
+	}
+	return lines
+}
 
 // describeFound says what became of a folder's protected files, a line for each kind. Those
 // of a folder that is not the one we are in, such as a worktree's repository, are named in full.
